@@ -1,0 +1,22 @@
+"""What every test shares: one thread for each numerical library, and the public data sets."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Set before any test imports torch, faiss or lightgbm: the suite runs one worker per core already.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of the public data sets: FORYOU_SHARED_DATA, or ../shared/data."""
+    named = os.environ.get("FORYOU_SHARED_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the public data sets are absent: no folder {folder} (FORYOU_SHARED_DATA)")
+    return folder
