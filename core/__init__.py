@@ -1,0 +1,1 @@
+"""The shared language: events, types, stage and port protocols, settings, errors."""

@@ -1,0 +1,169 @@
+"""Ports: small async protocols for every outside system, speaking core types.
+
+Each has an embedded implementation (the default, and the test fake) and a real one; a setting chooses.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.catalogue import Reactions, Relations, VideoRecord, ViewerRecord
+from core.events import AnyEvent, Event
+from core.slate import Slate, SlateDetail
+from core.video_table import VideoTable
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One event on the log with its place."""
+
+    offset: int
+    event: AnyEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an event was put; `duplicate` says that its id was there already."""
+
+    offset: int
+    duplicate: bool
+
+
+class EventLog(Protocol):
+    """The durable, ordered, idempotent log of events; offsets start at 1."""
+
+    async def append(self, events: Sequence[Event]) -> list[Appended]:
+        """Durable when it returns; an event whose id is known is not written again. Raises Unavailable, StorageFull."""
+        ...
+
+    async def read(self, after: int, limit: int) -> list[Record]:
+        """At most `limit` records with an offset above `after`, in order."""
+        ...
+
+    async def end(self) -> int:
+        """The last offset, 0 when empty."""
+        ...
+
+    async def committed(self, group: str) -> int:
+        """The offset up to which the consumer group has finished its effects, 0 at first."""
+        ...
+
+    async def commit(self, group: str, offset: int) -> None:
+        """Remember that the group's effects are durable up to `offset`."""
+        ...
+
+
+class HistoryStore(Protocol):
+    """What each viewer has seen and how they reacted."""
+
+    async def record(self, records: Sequence[Record]) -> None:
+        """Apply viewer events; idempotent by (viewer, video, kind)."""
+        ...
+
+    async def seen(self, viewer_id: str) -> list[str]:
+        """Video ids of all reported impressions and watches, oldest first."""
+        ...
+
+    async def reactions(self, viewer_id: str) -> Reactions:
+        """Likes and saves that stand."""
+        ...
+
+
+class Tables(Protocol):
+    """Users and how they stand to each other."""
+
+    async def put_users(self, users: Sequence[ViewerRecord]) -> None:
+        """Insert or replace."""
+        ...
+
+    async def users(self, user_ids: Sequence[str]) -> list[ViewerRecord | None]:
+        """In the order asked for, None for each unknown one."""
+        ...
+
+    async def all_users(self) -> list[ViewerRecord]:
+        """Every user, by id."""
+        ...
+
+    async def relate(self, records: Sequence[Record]) -> None:
+        """Apply follow, unfollow, hide_author, block and unblock events; idempotent."""
+        ...
+
+    async def relations(self, viewer_id: str) -> Relations:
+        """Follows, blocks in both directions and hidden authors."""
+        ...
+
+
+class VideoStore(Protocol):
+    """Video records and the row numbers of the VideoTable."""
+
+    async def apply(self, records: Sequence[Record]) -> None:
+        """Apply video_published, video_updated and video_removed events in order; rows are given once, for ever."""
+        ...
+
+    async def videos(self, video_ids: Sequence[str]) -> list[VideoRecord | None]:
+        """In the order asked for, None for each unknown one."""
+        ...
+
+    async def load(self) -> VideoTable:
+        """The whole catalogue as columns, by row."""
+        ...
+
+
+class FeatureStore(Protocol):
+    """Packed feature rows by entity ("viewer", "video", "author") and id."""
+
+    async def read(self, entity: str, ids: Sequence[str]) -> list[bytes | None]:
+        """One batched read, in the order asked for."""
+        ...
+
+    async def write(self, rows: Mapping[str, Mapping[str, bytes]], applied_offset: int) -> None:
+        """Write rows by entity and id, and the log offset that they include, in one batch."""
+        ...
+
+    async def scan(self, entity: str) -> list[tuple[str, bytes]]:
+        """Every row of an entity, by id."""
+        ...
+
+    async def applied_offset(self) -> int:
+        """The log offset that the stored rows include, 0 at first."""
+        ...
+
+
+class SlateStore(Protocol):
+    """Served slates, written before the answer."""
+
+    async def append(self, slate: Slate) -> None:
+        """Durable when it returns."""
+        ...
+
+    async def detail(self, detail: SlateDetail) -> None:
+        """What explains a slate; may come later, may be absent."""
+        ...
+
+    async def get(self, slate_id: str) -> Slate | None:
+        """The slate, None when unknown."""
+        ...
+
+    async def get_detail(self, slate_id: str) -> SlateDetail | None:
+        """Its detail, None when there is none."""
+        ...
+
+    async def latest(self, viewer_id: str, limit: int) -> list[Slate]:
+        """The viewer's last slates, newest first."""
+        ...
+
+
+class Bytes(Protocol):
+    """Short-lived bytes by key."""
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """In the order asked for."""
+        ...
+
+    async def set(self, values: Mapping[str, bytes], ttl_ms: int) -> None:
+        """Keep each value for `ttl_ms` milliseconds."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Forget the keys."""
+        ...

@@ -1,0 +1,168 @@
+"""The columnar mirror of the catalogue: a video is a row number, and rows never move."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+
+from core.arrays import Array, Float32, Int32
+from core.events import VideoPublished, VideoRemoved, VideoUpdated
+
+PUBLIC: Final = 0
+FRIENDS: Final = 1
+PRIVATE: Final = 2
+REMOVED: Final = 3
+VISIBILITY: Final = {"public": PUBLIC, "friends": FRIENDS, "private": PRIVATE, "removed": REMOVED}
+
+_COLUMNS: Final = {
+    "author": np.int32,
+    "topic": np.int32,
+    "language": np.int32,
+    "region": np.int32,
+    "cluster": np.int32,
+    "length_ms": np.int32,
+    "upload_ms": np.int64,
+    "visibility": np.uint8,
+}
+
+
+class Vocabulary:
+    """Strings as dense codes in order of first sight; code 0 is the empty string (unknown)."""
+
+    def __init__(self, words: Iterable[str] = ()) -> None:
+        self.words: list[str] = [""]
+        self._codes: dict[str, int] = {"": 0}
+        for word in words:
+            self.add(word)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def add(self, word: str) -> int:
+        """The word's code; a new word gets the next one."""
+        code = self._codes.setdefault(word, len(self.words))
+        if code == len(self.words):
+            self.words.append(word)
+        return code
+
+    def code(self, word: str) -> int:
+        """The word's code, 0 when unknown."""
+        return self._codes.get(word, 0)
+
+    def codes(self, words: Sequence[str]) -> Int32:
+        """The codes of many words, 0 for each unknown one. [words] int32"""
+        get = self._codes.get
+        return np.fromiter((get(word, 0) for word in words), np.int32, len(words))
+
+
+class VideoTable:
+    """Columns of all videos, by row: author, topic, language, region, cluster (codes), length_ms, upload_ms,
+    visibility and the content embedding [rows, dim] float32 (zeros where a video has none)."""
+
+    author: Int32
+    topic: Int32
+    language: Int32
+    region: Int32
+    cluster: Int32
+    length_ms: Int32
+    upload_ms: Array
+    visibility: Array
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self.video_ids: list[str] = []
+        self._row_of: dict[str, int] = {}
+        self.authors = Vocabulary()
+        self.topics = Vocabulary()
+        self.languages = Vocabulary()
+        self.regions = Vocabulary()
+        self.clusters = Vocabulary()
+        self._embedding: Float32 = np.zeros((0, 0), np.float32)
+        self._store: dict[str, Array] = {
+            name: np.zeros(capacity, dtype) for name, dtype in _COLUMNS.items()
+        }
+        self._expose()
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    @property
+    def embedding(self) -> Float32:
+        """Content embeddings, zeros where there is none. [rows, dim] float32"""
+        return self._embedding[: len(self)]
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the content embedding; 0 when the catalogue has none."""
+        return int(self._embedding.shape[1])
+
+    def row(self, video_id: str) -> int:
+        """The video's row, -1 when unknown."""
+        return self._row_of.get(video_id, -1)
+
+    def rows(self, video_ids: Sequence[str]) -> Int32:
+        """Rows of many ids, -1 for each unknown one. [ids] int32"""
+        get = self._row_of.get
+        return np.fromiter((get(video_id, -1) for video_id in video_ids), np.int32, len(video_ids))
+
+    def publish(self, event: VideoPublished) -> int:
+        """Add the video, or overwrite the one with this id; its row."""
+        row = self._row_of.setdefault(event.video_id, len(self.video_ids))
+        if row == len(self.video_ids):
+            self.video_ids.append(event.video_id)
+            self._grow()
+        store = self._store
+        store["author"][row] = self.authors.add(event.author_id)
+        store["topic"][row] = self.topics.add(event.topic)
+        store["language"][row] = self.languages.add(event.language)
+        store["region"][row] = self.regions.add(event.region)
+        store["cluster"][row] = self.clusters.add(event.thumbnail_cluster)
+        store["length_ms"][row] = min(event.length_ms, 2**31 - 1)
+        store["upload_ms"][row] = event.upload_ms
+        store["visibility"][row] = VISIBILITY.get(event.visibility, PRIVATE)
+        self._embed(row, event.content_embedding)
+        return row
+
+    def update(self, event: VideoUpdated) -> int:
+        """Change the fields that the event names; the row, -1 when the video is unknown."""
+        row = self.row(event.video_id)
+        if row < 0:
+            return row
+        if event.topic is not None:
+            self._store["topic"][row] = self.topics.add(event.topic)
+        if event.visibility is not None and self._store["visibility"][row] != REMOVED:
+            self._store["visibility"][row] = VISIBILITY.get(event.visibility, PRIVATE)
+        if event.content_embedding is not None:
+            self._embed(row, event.content_embedding)
+        return row
+
+    def remove(self, event: VideoRemoved) -> int:
+        """Mark the video as removed for ever; the row, -1 when unknown."""
+        row = self.row(event.video_id)
+        if row >= 0:
+            self._store["visibility"][row] = REMOVED
+        return row
+
+    def _embed(self, row: int, vector: Sequence[float]) -> None:
+        if not vector:
+            return
+        if self.embedding_dim == 0:
+            self._embedding = np.zeros((self._capacity, len(vector)), np.float32)
+        self._embedding[row, :] = np.asarray(vector, np.float32)[: self.embedding_dim]
+
+    @property
+    def _capacity(self) -> int:
+        return int(self._store["author"].shape[0])
+
+    def _grow(self) -> None:
+        if len(self) > self._capacity:
+            size = max(2 * self._capacity, 1024)
+            self._store = {name: np.resize(column, size) for name, column in self._store.items()}
+            if self.embedding_dim:
+                wider = np.zeros((size, self.embedding_dim), np.float32)
+                wider[: self._embedding.shape[0]] = self._embedding
+                self._embedding = wider
+        self._expose()
+
+    def _expose(self) -> None:
+        for name, column in self._store.items():
+            setattr(self, name, column[: len(self.video_ids)])
