@@ -35,8 +35,6 @@ def unpack(raw: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise CorruptData(
-            f"A packed record of {len(raw)} bytes cannot be read ({error})."
-        ) from error
+        raise CorruptData(f"A packed record of {len(raw)} bytes cannot be read ({error}).") from error
     document = json.loads(arrays.pop(_DOCUMENT).tobytes().decode())
     return arrays, document

@@ -38,9 +38,7 @@ class CandidateBatch:
     def take(self, index: Int32 | Bool | Array) -> "CandidateBatch":
         """The candidates that a mask [n] keeps, or an index [k] names in its order."""
         columns = {name: column[index] for name, column in self.columns.items()}
-        return CandidateBatch(
-            self.rows[index], self.source[index], self.source_mask[index], columns
-        )
+        return CandidateBatch(self.rows[index], self.source[index], self.source_mask[index], columns)
 
 
 def from_sources(rows_by_source: list[tuple[int, Int32]]) -> CandidateBatch:
@@ -49,9 +47,7 @@ def from_sources(rows_by_source: list[tuple[int, Int32]]) -> CandidateBatch:
         empty = np.zeros(0, np.int32)
         return CandidateBatch(empty, empty.astype(np.uint8), empty.astype(np.uint32), {})
     rows = np.concatenate([rows for _, rows in rows_by_source])
-    source = np.concatenate(
-        [np.full(len(rows), number, np.uint8) for number, rows in rows_by_source]
-    )
+    source = np.concatenate([np.full(len(rows), number, np.uint8) for number, rows in rows_by_source])
     unique, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
     mask = np.zeros(len(unique), np.uint32)
     np.bitwise_or.at(mask, inverse, np.uint32(1) << source.astype(np.uint32))

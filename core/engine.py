@@ -59,9 +59,7 @@ class Ranked:
 class Engine:
     """Executes surfaces. With `full` it also keeps every candidate and every hydrated column for a replay."""
 
-    def __init__(
-        self, timer: Timer = time.perf_counter_ns, on_outage: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, timer: Timer = time.perf_counter_ns, on_outage: Callable[[str], None] | None = None) -> None:
         self._timer = timer
         self._on_outage = on_outage or (lambda stage: None)
 
@@ -97,13 +95,9 @@ class Engine:
                 self._on_outage(source.name)
                 continue
             if rows.ndim != 1 or rows.dtype != np.int32:
-                raise ContractError(
-                    f"Source {source.name} must give a 1-d int32 array, not {rows.dtype}{rows.shape}."
-                )
+                raise ContractError(f"Source {source.name} must give a 1-d int32 array, not {rows.dtype}{rows.shape}.")
             found.append((number, rows))
-            trace.stages.append(
-                StageReport("source", source.name, 0, len(rows), self._timer() - start)
-            )
+            trace.stages.append(StageReport("source", source.name, 0, len(rows), self._timer() - start))
         return from_sources(found)
 
 
@@ -152,9 +146,7 @@ class _Run:
     def _filter(self, number: int, step: Filter) -> None:
         keep = np.asarray(step.keep(self.query, self.batch))
         if keep.shape != (len(self.batch),) or keep.dtype != np.bool_:
-            raise ContractError(
-                f"Filter {step.name} must give a bool for each of {len(self.batch)} candidates."
-            )
+            raise ContractError(f"Filter {step.name} must give a bool for each of {len(self.batch)} candidates.")
         if not keep.all():
             self._narrow(number, np.flatnonzero(keep))
 
@@ -162,9 +154,7 @@ class _Run:
         if self.replayed is not None:
             prefix = f"{number}:"
             names = [name for name in self.replayed if name.startswith(prefix)]
-            self.batch = self.batch.with_columns(
-                {n[len(prefix) :]: self.replayed[n][self.alive] for n in names}
-            )
+            self.batch = self.batch.with_columns({n[len(prefix) :]: self.replayed[n][self.alive] for n in names})
             return
         try:
             columns = step.columns(self.query, self.batch)
@@ -174,9 +164,7 @@ class _Run:
             return
         for name, column in columns.items():
             if column.shape[:1] != (len(self.batch),):
-                raise ContractError(
-                    f"Hydrator {step.name} gave column {name} of {column.shape} for {len(self.batch)}."
-                )
+                raise ContractError(f"Hydrator {step.name} gave column {name} of {column.shape} for {len(self.batch)}.")
             if self.query.keep_full:
                 self._record(f"{number}:{name}", column)
         self.batch = self.batch.with_columns(columns)
@@ -195,9 +183,7 @@ class _Run:
         if len(np.unique(order)) != len(order) or (
             len(order) and not 0 <= order.min() <= order.max() < len(self.batch)
         ):
-            raise ContractError(
-                f"Selector {step.name} must give distinct indices below {len(self.batch)}."
-            )
+            raise ContractError(f"Selector {step.name} must give distinct indices below {len(self.batch)}.")
         self.propensity = selection.propensity
         self._narrow(number, order)
 

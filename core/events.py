@@ -211,9 +211,7 @@ def decode(raw: bytes) -> AnyEvent:
     try:
         event: AnyEvent = _decoder.decode(raw)
     except msgspec.DecodeError as error:
-        raise SchemaMismatch(
-            f"A stored event cannot be read ({error}); was it written by another version?"
-        ) from error
+        raise SchemaMismatch(f"A stored event cannot be read ({error}); was it written by another version?") from error
     if event.schema > SCHEMA_VERSION:
         raise SchemaMismatch(
             f"Event {event.event_id} has schema {event.schema} and this build reads up to {SCHEMA_VERSION}; upgrade."

@@ -57,9 +57,7 @@ def read_manifest(folder: Path, feature_schema: str | None = None) -> Manifest:
         )
     for name, digest in manifest.files.items():
         if not (folder / name).is_file() or sha256(folder / name) != digest:
-            raise CorruptData(
-                f"File {name} of bundle {manifest.bundle_id} is missing or damaged; train again."
-            )
+            raise CorruptData(f"File {name} of bundle {manifest.bundle_id} is missing or damaged; train again.")
     return manifest
 
 

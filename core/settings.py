@@ -16,23 +16,13 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to serve on")
     threads: int = Field(2, ge=1, description="threads for training")
     token_ttl_s: int = Field(900, ge=1, description="life of an access token, seconds")
-    demo_token_ttl_s: int = Field(
-        86_400, ge=1, description="life of a token printed by the command line, seconds"
-    )
-    cursor_ttl_s: int = Field(
-        1_800, ge=1, description="life of a feed cursor and of an idle session, seconds"
-    )
-    full_slate_share: float = Field(
-        0.01, ge=0, le=1, description="share of slates kept with all candidates"
-    )
-    request_deadline_ms: int = Field(
-        300, ge=1, description="budget of one For-You request, milliseconds"
-    )
+    demo_token_ttl_s: int = Field(86_400, ge=1, description="life of a token printed by the command line, seconds")
+    cursor_ttl_s: int = Field(1_800, ge=1, description="life of a feed cursor and of an idle session, seconds")
+    full_slate_share: float = Field(0.01, ge=0, le=1, description="share of slates kept with all candidates")
+    request_deadline_ms: int = Field(300, ge=1, description="budget of one For-You request, milliseconds")
     max_body_bytes: int = Field(1_000_000, ge=1, description="largest accepted request body, bytes")
     max_batch_events: int = Field(1_000, ge=1, description="most events in one POST /api/v1/events")
-    debug_viewers: tuple[str, ...] = Field(
-        (), description="viewers whose slates are always kept in full"
-    )
+    debug_viewers: tuple[str, ...] = Field((), description="viewers whose slates are always kept in full")
 
     @property
     def bundles(self) -> Path:

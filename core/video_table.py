@@ -1,6 +1,6 @@
 """The columnar mirror of the catalogue: a video is a row number, and rows never move."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -77,9 +77,7 @@ class VideoTable:
         self.regions = Vocabulary()
         self.clusters = Vocabulary()
         self._embedding: Float32 = np.zeros((0, 0), np.float32)
-        self._store: dict[str, Array] = {
-            name: np.zeros(capacity, dtype) for name, dtype in _COLUMNS.items()
-        }
+        self._store: dict[str, Array] = {name: np.zeros(capacity, dtype) for name, dtype in _COLUMNS.items()}
         self._expose()
 
     def __len__(self) -> int:
@@ -107,6 +105,7 @@ class VideoTable:
     def publish(self, event: VideoPublished) -> int:
         """Add the video, or overwrite the one with this id; its row."""
         row = self._row_of.setdefault(event.video_id, len(self.video_ids))
+        removed = row < len(self.video_ids) and self._store["visibility"][row] == REMOVED
         if row == len(self.video_ids):
             self.video_ids.append(event.video_id)
             self._grow()
@@ -118,9 +117,47 @@ class VideoTable:
         store["cluster"][row] = self.clusters.add(event.thumbnail_cluster)
         store["length_ms"][row] = min(event.length_ms, 2**31 - 1)
         store["upload_ms"][row] = event.upload_ms
-        store["visibility"][row] = VISIBILITY.get(event.visibility, PRIVATE)
+        store["visibility"][row] = REMOVED if removed else VISIBILITY.get(event.visibility, PRIVATE)
         self._embed(row, event.content_embedding)
         return row
+
+    def extend(
+        self,
+        video_ids: Sequence[str],
+        words: Mapping[str, Sequence[str]],
+        length_ms: Array,
+        upload_ms: Array,
+        visibility: Sequence[str],
+        embedding: Float32,
+    ) -> None:
+        """Add many new videos at once, each as `publish` would; `words` by column: author, topic, language, region,
+        cluster; `embedding` [videos, dim or 0]."""
+        start = len(self)
+        self.video_ids.extend(video_ids)
+        self._row_of.update(zip(video_ids, range(start, len(self)), strict=True))
+        self._grow()
+        store, added = self._store, slice(start, len(self))
+        for name, vocabulary in self._vocabularies().items():
+            for word in dict.fromkeys(words[name]):
+                vocabulary.add(word)
+            store[name][added] = vocabulary.codes(words[name])
+        store["length_ms"][added] = np.minimum(length_ms, 2**31 - 1)
+        store["upload_ms"][added] = upload_ms
+        store["visibility"][added] = [VISIBILITY.get(word, PRIVATE) for word in visibility]
+        if embedding.shape[1]:
+            if self.embedding_dim == 0:
+                self._embedding = np.zeros((self._capacity, embedding.shape[1]), np.float32)
+            width = min(self.embedding_dim, embedding.shape[1])
+            self._embedding[added, :width] = embedding[:, :width]
+
+    def _vocabularies(self) -> dict[str, Vocabulary]:
+        return {
+            "author": self.authors,
+            "topic": self.topics,
+            "language": self.languages,
+            "region": self.regions,
+            "cluster": self.clusters,
+        }
 
     def update(self, event: VideoUpdated) -> int:
         """Change the fields that the event names; the row, -1 when the video is unknown."""
@@ -155,7 +192,7 @@ class VideoTable:
 
     def _grow(self) -> None:
         if len(self) > self._capacity:
-            size = max(2 * self._capacity, 1024)
+            size = max(2 * self._capacity, len(self), 1024)
             self._store = {name: np.resize(column, size) for name, column in self._store.items()}
             if self.embedding_dim:
                 wider = np.zeros((size, self.embedding_dim), np.float32)

@@ -1,0 +1,164 @@
+"""The batch driver: replays the log in event-time order through the shared kernels.
+
+A read for an impression comes before every event of the same millisecond, so that a value uses only events
+strictly before the impression that it describes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from core.arrays import Array
+from core.catalogue import ViewerRecord
+from core.errors import InputError
+from features.columns import EventColumns
+from features.dataset import Progress, Rows, bits_to_signal, labelled
+from features.definitions import FEATURES, Reading, matrix
+from features.join import attach
+from features.kernels import Blocks, Operations, replay
+from features.layout import OP, VIEWER_DTYPE
+from features.state import FeatureState, empty_blocks, viewer_arrays
+
+CHUNK = 32_768
+
+
+class BatchDriver:
+    """Holds the events, the feature state that they lead to, and every viewer's record."""
+
+    def __init__(self, state: FeatureState, events: EventColumns, viewers: dict[str, int]) -> None:
+        if not len(events):
+            raise InputError("The log holds no viewer events; import some with `foryou import` or `foryou world`.")
+        state.ensure()
+        self.state, self.events, self.viewers = state, events, viewers
+        self.records: Array = np.zeros(len(viewers), VIEWER_DTYPE)
+
+    def set_profiles(self, users: Sequence[ViewerRecord]) -> None:
+        """Put the public profile of every known user into their record."""
+        for user in users:
+            self.state.traits.learn(user.traits)
+        for user in users:
+            row = self.viewers.get(user.user_id)
+            if row is not None:
+                self.records[row] = self.state.new_viewer(user)[0]
+
+    def run(
+        self,
+        features_from_ms: int = 0,
+        folder: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Rows:
+        """Replay everything; features are computed for impressions from `features_from_ms` on.
+
+        With `folder` the feature matrix is a memory map there, so that memory does not grow with the log.
+        """
+        index, columns = labelled(self.events)
+        featured = int(np.searchsorted(self.events.time_ms[index], features_from_ms))
+        out = self._room(len(index) - featured, folder)
+        order, is_read = self._order(index[featured:])
+        operations = self.events.take(order).operations()
+        operations.op[is_read] = OP["read"]
+        self._replay(operations, is_read, index[featured:], out, progress)
+        e = self.events
+        return Rows(
+            viewer=e.viewer[index],
+            video=e.video[index],
+            author=e.author[index],
+            time_ms=e.time_ms[index],
+            position=e.position[index],
+            surface=e.surface[index],
+            propensity=e.propensity[index],
+            play_ms=columns.pop("play_ms"),
+            length_ms=columns.pop("length_ms"),
+            labels=columns,
+            features=out,
+            featured=featured,
+        )
+
+    def _room(self, rows: int, folder: Path | None) -> Array:
+        shape = (rows, len(FEATURES))
+        if folder is None or rows == 0:
+            return np.empty(shape, np.float32)
+        folder.mkdir(parents=True, exist_ok=True)
+        return np.lib.format.open_memmap(folder / "features.npy", "w+", np.float32, shape)
+
+    def _order(self, read_at: Array) -> tuple[Array, Array]:
+        """Event index of every operation in order, and which of them are reads."""
+        events = self.events
+        at = np.concatenate([read_at, np.arange(len(events))])
+        is_read = np.zeros(len(at), np.bool_)
+        is_read[: len(read_at)] = True
+        order = np.lexsort((events.offset[at], ~is_read, events.time_ms[at]))
+        return at[order], is_read[order]
+
+    def _replay(self, ops: Operations, is_read: Array, read_at: Array, out: Array, progress: Progress | None) -> None:
+        reads = np.flatnonzero(is_read)
+        stops = [*reads[CHUNK::CHUNK].tolist(), len(is_read)]
+        blocks, viewers = empty_blocks(min(CHUNK, max(len(reads), 1))), viewer_arrays(self.records)
+        follows = follows_at(self.events, read_at)
+        start = done = 0
+        s = self.state
+        for stop in stops:
+            n = replay(
+                ops,
+                start,
+                stop,
+                viewers,
+                s.video_columns(),
+                s.videos.counts,
+                s.authors.counts,
+                s.trends.counts,
+                blocks,
+            )
+            if n:
+                window = slice(done, done + n)
+                part = Blocks(*(block[:n] for block in blocks))
+                out[window] = matrix(self._reading(part, read_at[window], follows[window]))
+            start, done = stop, done + n
+            if progress:
+                progress(stop, len(is_read))
+
+    def _reading(self, blocks: Blocks, at: Array, follows: Array) -> Reading:
+        table, events = self.state.table, self.events
+        video, viewer = events.video[at], events.viewer[at]
+        return Reading(
+            blocks=blocks,
+            now_ms=events.time_ms[at],
+            upload_ms=table.upload_ms[video],
+            length_ms=table.length_ms[video],
+            language=table.language[video],
+            region=table.region[video],
+            cluster=table.cluster[video],
+            profile=self.records["profile"][viewer],
+            traits=self.records["traits"][viewer],
+            follows=follows,
+            surface=events.surface[at],
+        )
+
+    def watches(self) -> tuple[Array, Array, Array, Array]:
+        """All watches by (viewer, time): indptr [viewers+1], video, time_ms and history bits [watches]."""
+        events = self.events
+        bits, _ = attach(events, OP["watch"], OP["read"])
+        index = np.flatnonzero((events.op == OP["watch"]) & (events.video >= 0))
+        index = index[np.lexsort((events.offset[index], events.time_ms[index], events.viewer[index]))]
+        counts = np.bincount(events.viewer[index], minlength=len(self.viewers))
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        signal = bits_to_signal(events, index, bits[index])
+        return indptr, events.video[index], events.time_ms[index], signal
+
+
+def follows_at(events: EventColumns, at: Array) -> Array:
+    """Whether the viewer of each event `at` followed its author strictly before it. [at] bool"""
+    is_follow = np.isin(events.op, [OP["follow"], OP["unfollow"]]) & (events.author > 0)
+    index = np.concatenate([np.flatnonzero(is_follow), at])
+    asks = np.zeros(len(index), np.bool_)
+    asks[len(index) - len(at) :] = True
+    pair = events.viewer[index].astype(np.int64) << 32 | events.author[index]
+    order = np.lexsort((events.offset[index], ~asks, events.time_ms[index], pair))
+    stands = np.where(asks[order], 0, np.where(events.op[index[order]] == OP["follow"], 1, -1))
+    last = np.maximum.accumulate(np.where(stands != 0, np.arange(len(order)), -1))
+    same = (last >= 0) & (pair[order] == pair[order[np.maximum(last, 0)]])
+    following = same & (stands[np.maximum(last, 0)] > 0)
+    answer = np.zeros(len(index), np.bool_)
+    answer[order] = following
+    return answer[len(index) - len(at) :]

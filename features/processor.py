@@ -1,0 +1,141 @@
+"""The stream driver: applies events from the log to every read model, in order, once.
+
+Effects and the offset that they include are written in one transaction, so a process that is killed starts
+again where its effects ended.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.arrays import Array
+from core.events import VideoPublished, VideoRemoved, VideoUpdated
+from core.ports import EventLog, FeatureStore, HistoryStore, Record, Tables, VideoStore
+from core.video_table import Vocabulary
+from features.columns import EventColumns, columns_of
+from features.kernels import apply_event, trend_row
+from features.layout import VIEWER_DTYPE
+from features.state import FeatureState, record_of, viewer_arrays
+
+_CATCH_UP = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModels:
+    """The stores that the log feeds, and a transaction over all of them."""
+
+    history: HistoryStore
+    tables: Tables
+    videos: VideoStore
+    features: FeatureStore
+    transaction: Callable[[], AbstractContextManager[None]]
+
+
+class Processor:
+    """Keeps catalogue, history, relations and feature state up to date with the log."""
+
+    def __init__(self, log: EventLog, models: ReadModels, state: FeatureState, surfaces: Vocabulary) -> None:
+        self._log, self._models, self.state, self._surfaces = log, models, state, surfaces
+        self.applied = 0
+
+    async def load(self) -> None:
+        """Read the stored counters of videos, authors and trends, then catch up with the log."""
+        state = self.state
+        state.ensure()
+        for _, raw in await self._models.features.scan("video"):
+            row = state.table.row(_)
+            if row >= 0:
+                state.videos.unpack(row, raw)
+        for author_id, raw in await self._models.features.scan("author"):
+            state.authors.unpack(state.table.authors.code(author_id), raw)
+        for key, raw in await self._models.features.scan("trend"):
+            state.trends.unpack(int(key), raw)
+        self.applied = await self._models.features.applied_offset()
+        await self.catch_up()
+
+    async def catch_up(self) -> int:
+        """Apply what the log has beyond the applied offset; the number of records."""
+        total = 0
+        while records := await self._log.read(self.applied, _CATCH_UP):
+            await self.apply(records)
+            total += len(records)
+        return total
+
+    async def apply(self, records: Sequence[Record]) -> None:
+        """Apply records in offset order; those applied before are passed over."""
+        fresh = sorted((r for r in records if r.offset > self.applied), key=lambda r: r.offset)
+        if not fresh:
+            return
+        if fresh[0].offset > self.applied + 1:
+            await self._fill(fresh[0].offset - 1)
+        await self._apply(fresh)
+
+    async def _fill(self, until: int) -> None:
+        """Apply the records of other writers that lie before ours."""
+        while self.applied < until:
+            records = await self._log.read(self.applied, min(_CATCH_UP, until - self.applied))
+            if not records:
+                return
+            await self._apply(records)
+
+    async def _apply(self, fresh: Sequence[Record]) -> None:
+        models = self._models
+        self._catalogue(fresh)
+        viewers: dict[str, int] = {}
+        columns = columns_of(fresh, self.state.table, viewers, self._surfaces)
+        records = await self._viewers(list(viewers))
+        self._features(columns, records)
+        rows = self._changed(columns, list(viewers), records)
+        with models.transaction():
+            await models.videos.apply(fresh)
+            await models.history.record(fresh)
+            await models.tables.relate(fresh)
+            await models.features.write(rows, fresh[-1].offset)
+        self.applied = fresh[-1].offset
+
+    def _catalogue(self, records: Sequence[Record]) -> None:
+        table = self.state.table
+        for record in records:
+            if isinstance(record.event, VideoPublished):
+                table.publish(record.event)
+            elif isinstance(record.event, VideoUpdated):
+                table.update(record.event)
+            elif isinstance(record.event, VideoRemoved):
+                table.remove(record.event)
+        self.state.ensure()
+
+    async def _viewers(self, viewer_ids: list[str]) -> Array:
+        """The stored record of each viewer, a fresh one for each new one. [viewers] VIEWER_DTYPE"""
+        records = np.zeros(len(viewer_ids), VIEWER_DTYPE)
+        stored = await self._models.features.read("viewer", viewer_ids)
+        profiles = await self._models.tables.users(viewer_ids)
+        for row, (raw, profile) in enumerate(zip(stored, profiles, strict=True)):
+            records[row] = (record_of(raw, VIEWER_DTYPE) if raw else self.state.new_viewer(profile))[0]
+        return records
+
+    def _features(self, columns: EventColumns, records: Array) -> None:
+        s, operations, viewers = self.state, columns.operations(), viewer_arrays(records)
+        videos = s.video_columns()
+        for i in range(len(columns)):
+            apply_event(operations, i, viewers, videos, s.videos.counts, s.authors.counts, s.trends.counts)
+
+    def _changed(self, columns: EventColumns, viewer_ids: list[str], records: Array) -> dict[str, dict[str, bytes]]:
+        """Packed rows of everything that the events touched, by entity and id."""
+        s, table = self.state, self.state.table
+        videos = np.unique(columns.video[columns.video >= 0]).tolist()
+        authors = np.unique(columns.author[columns.author > 0]).tolist()
+        return {
+            "viewer": {viewer_id: records[row].tobytes() for row, viewer_id in enumerate(viewer_ids)},
+            "video": {table.video_ids[row]: s.videos.pack(row) for row in videos},
+            "author": {table.authors.words[row]: s.authors.pack(row) for row in authors},
+            "trend": {str(row): s.trends.pack(row) for row in self._trend_rows(columns, records)},
+        }
+
+    def _trend_rows(self, columns: EventColumns, records: Array) -> list[int]:
+        known = columns.video >= 0
+        topic = self.state.table.topic[columns.video[known]]
+        region = records["profile"][columns.viewer[known], 0]
+        pairs = np.unique(np.stack([topic, region], axis=1), axis=0) if len(topic) else np.zeros((0, 2), np.int32)
+        return sorted({int(trend_row(int(t), int(r))) for t, r in pairs})
