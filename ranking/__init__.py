@@ -1,0 +1,1 @@
+"""Candidates -> calibrated predictions -> one value: bins, forest, heads, value model."""

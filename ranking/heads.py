@@ -1,0 +1,295 @@
+"""Training of the heads: one binned LightGBM dataset, one booster for each predicted action."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.arrays import Array, Float64
+from core.errors import InputError
+from ranking.bins import Codes, SharedBins
+from ranking.calibration import Calibrator, Identity, Method, fit_calibrator
+from ranking.forest import Forest
+from ranking.labels import Part
+from ranking.ranker import Ranker
+from ranking.trees import MAX_CODE, MAX_LEAVES
+
+Objective = Literal["binary", "mean", "median"]
+Progress = Callable[[str, int, int, float | None], None]
+"""Called with (head, iteration, rounds, validation metric or None) after each iteration."""
+
+_OBJECTIVE = {"binary": "binary", "mean": "regression", "median": "regression_l1"}
+_CALIBRATION: dict[str, Method] = {"binary": "platt", "mean": "linear", "median": "identity"}
+_METRIC = {"binary": "binary_logloss", "mean": "l2", "median": "l1"}
+
+# Fixed for all heads, so that the dataset is binned once: every code is a bin of its own.
+_DATASET = {
+    "max_bin": MAX_CODE,
+    "min_data_in_bin": 1,
+    "feature_pre_filter": False,
+    "enable_bundle": False,
+    "is_enable_sparse": False,
+    "use_missing": False,
+    "zero_as_missing": False,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+
+
+class HeadConfig(BaseModel):
+    """What a head predicts and how it is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The head's name in predictions and weights.")
+    objective: Objective = Field(
+        default="binary", description="Probability of an action, or mean or median of an amount."
+    )
+    label: str = Field(default="", description="The label column; empty: the head's own name.")
+    leaves: int = Field(default=31, ge=2, le=MAX_LEAVES, description="Leaves of a tree at most.")
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Shrinkage of each tree.")
+    rounds: int = Field(default=300, ge=1, description="Trees at most.")
+    early_stopping_rounds: int = Field(
+        default=20, ge=0, description="Stop after so many trees without a better metric; 0: never."
+    )
+    min_rows_in_leaf: int = Field(default=50, ge=1, description="Training rows of a leaf at least.")
+    min_positives: int = Field(
+        default=100, ge=0, description="Training rows with a label above 0; fewer skip the head."
+    )
+    monotone: Mapping[str, Literal[-1, 1]] = Field(
+        default_factory=dict,
+        description="Features that may only raise (1) or lower (-1) it; NaN counts as lowest.",
+    )
+    calibration: Method | None = Field(
+        default=None, description="None: platt for binary, linear for mean, identity for median."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of LightGBM's random choices.")
+
+    @property
+    def column(self) -> str:
+        """The label column that the head reads."""
+        return self.label or self.name
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """`model`: LightGBM's text up to `best_iteration`; `curve`: validation metric of each round."""
+
+    config: HeadConfig
+    model: str
+    best_iteration: int
+    metric: str
+    curve: tuple[float, ...]
+    gain: dict[str, float]
+    train_rows: int
+    train_positives: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainedHeads:
+    """What was trained, and why the rest was not (`skipped`: head -> reason)."""
+
+    heads: dict[str, TrainedHead]
+    skipped: dict[str, str]
+    feature_names: tuple[str, ...]
+    binning_seconds: float
+
+    def forest(self) -> Forest:
+        """All trained heads, compiled for serving."""
+        models = {name: head.model for name, head in self.heads.items()}
+        return Forest.compile(models, len(self.feature_names))
+
+    def calibrators(self, codes: Codes, labels: Mapping[str, Array]) -> dict[str, Calibrator]:
+        """A calibrator for each trained head, fitted on the validation day."""
+        scores = self.forest().scores(codes)
+        return {
+            name: _fit_head_calibrator(head.config, scores[:, column], labels[head.config.column])
+            for column, (name, head) in enumerate(self.heads.items())
+        }
+
+    def ranker(self, bins: SharedBins, codes: Codes, labels: Mapping[str, Array]) -> Ranker:
+        """The servable ranker, calibrated on the validation day's `codes` and `labels`."""
+        return Ranker(bins, self.forest(), self.calibrators(codes, labels), self.feature_names)
+
+
+def train_heads(
+    codes_train: Codes,
+    labels_train: Mapping[str, Array],
+    codes_valid: Codes,
+    labels_valid: Mapping[str, Array],
+    feature_names: Sequence[str],
+    configs: Sequence[HeadConfig],
+    weights: Array | None = None,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> TrainedHeads:
+    """Train every head that has enough labels, on one dataset that is binned once.
+
+    `codes_*`: [rows, features] uint8 of the same bins; `labels_*`: column -> [rows], NaN where not
+    observed; `weights`: [training rows]. Raises InputError for empty data, a column that is missing
+    or of the wrong length, a label out of its objective's range, an unknown feature, or when every
+    head is skipped.
+    """
+    train = Part("training", codes_train, labels_train, weights)
+    valid = Part("validation", codes_valid, labels_valid)
+    _check(train, valid, tuple(feature_names), configs)
+    began = time.perf_counter()
+    datasets = _Datasets.bin(train, valid, feature_names, threads)
+    binning_seconds = time.perf_counter() - began
+    heads, skipped = {}, {}
+    for config in configs:
+        reason = _unfit(config, train, valid)
+        if reason:
+            skipped[config.name] = reason
+        else:
+            heads[config.name] = datasets.fit(config, progress)
+    if not heads:
+        raise InputError(f"No head can be trained: {'; '.join(skipped.values())}.")
+    return TrainedHeads(heads, skipped, tuple(feature_names), binning_seconds)
+
+
+def _check(train: Part, valid: Part, feature_names: tuple[str, ...], configs: Sequence[HeadConfig]) -> None:
+    """Raise InputError for what makes no head trainable or is surely a mistake."""
+    for part in (train, valid):
+        part.check(len(feature_names))
+    names = [config.name for config in configs]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"Heads need names of their own, and got {names}.")
+    for config in configs:
+        for part in (train, valid):
+            if config.column not in part.labels:
+                raise InputError(f"Head {config.name} needs {part.name} column {config.column}.")
+        unknown = sorted(set(config.monotone) - set(feature_names))
+        if unknown:
+            raise InputError(f"Head {config.name} constrains unknown features {unknown}.")
+
+
+def _unfit(config: HeadConfig, train: Part, valid: Part) -> str | None:
+    """Why a head cannot be trained, or None."""
+    binary = config.objective == "binary"
+    label = train.observed(config.column, binary)
+    positives = int((label > 0).sum())
+    if label.size == 0 or valid.observed(config.column, binary).size == 0:
+        part = train if label.size == 0 else valid
+        return f"{config.name} has no observed label in the {part.name} data"
+    if positives < config.min_positives:
+        return f"{config.name} has {positives} positives and needs {config.min_positives}"
+    if label.min() == label.max():
+        return f"{config.name} has the same label {label.min():g} in every training row"
+    return None
+
+
+@dataclass
+class _Datasets:
+    """The two binned datasets, whose labels are exchanged from head to head."""
+
+    train: Part
+    valid: Part
+    feature_names: Sequence[str]
+    params: dict[str, Any]
+    train_set: lgb.Dataset = field(repr=False)
+    valid_set: lgb.Dataset = field(repr=False)
+
+    @classmethod
+    def bin(cls, train: Part, valid: Part, names: Sequence[str], threads: int) -> "_Datasets":
+        """Bin once. A ladder of all codes is the reference, so that no bin depends on a sample."""
+        params = {**_DATASET, "num_threads": threads}
+        top = np.maximum(train.codes.max(axis=0), valid.codes.max(axis=0)).astype(np.float32)
+        ladder = np.minimum(np.arange(MAX_CODE, dtype=np.float32)[:, None], top[None, :])
+        reference = lgb.Dataset(ladder, np.zeros(MAX_CODE), params=params, feature_name=list(names)).construct()
+        sets = [
+            lgb.Dataset(_Rows(part.codes), np.zeros(len(part.codes)), reference, params=params)
+            for part in (train, valid)
+        ]
+        return cls(train, valid, names, params, sets[0].construct(), sets[1].construct())
+
+    def fit(self, config: HeadConfig, progress: Progress | None) -> TrainedHead:
+        """Train one head."""
+        began = time.perf_counter()
+        for part, dataset in ((self.train, self.train_set), (self.valid, self.valid_set)):
+            label, weight = part.target(config.column)
+            dataset.set_label(label)
+            dataset.set_weight(weight)
+        curve: list[float] = []
+        booster = lgb.train(
+            self.params | _booster_params(config, self.feature_names),
+            self.train_set,
+            config.rounds,
+            valid_sets=[self.valid_set],
+            callbacks=_callbacks(config, curve, progress),
+        )
+        best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
+        gain = booster.feature_importance("gain", iteration=best)
+        observed = self.train.observed(config.column, binary=config.objective == "binary")
+        return TrainedHead(
+            config=config,
+            model=booster.model_to_string(num_iteration=best),
+            best_iteration=best,
+            metric=_METRIC[config.objective],
+            curve=tuple(curve),
+            gain=dict(zip(self.feature_names, map(float, gain), strict=True)),
+            train_rows=observed.size,
+            train_positives=int((observed > 0).sum()),
+            seconds=time.perf_counter() - began,
+        )
+
+
+class _Rows(lgb.Sequence):
+    """Codes handed to LightGBM in batches, so that they are never all floats at once."""
+
+    batch_size = 65_536
+
+    def __init__(self, codes: Codes) -> None:
+        self._codes = codes
+
+    def __getitem__(self, rows: int | slice | list[int]) -> NDArray[Any]:
+        return self._codes[rows].astype(np.float32)
+
+    def __len__(self) -> int:
+        return int(self._codes.shape[0])
+
+
+def _fit_head_calibrator(config: HeadConfig, scores: Float64, labels: Array) -> Calibrator:
+    """The head's calibration; an amount's identity clips at 0 and knows no logistic function."""
+    method = config.calibration or _CALIBRATION[config.objective]
+    if method == "identity":
+        return Identity(probability=config.objective == "binary")
+    return fit_calibrator(method, scores, labels)
+
+
+def _booster_params(config: HeadConfig, feature_names: Sequence[str]) -> dict[str, Any]:
+    """LightGBM's parameters of one head."""
+    params: dict[str, Any] = {
+        "objective": _OBJECTIVE[config.objective],
+        "metric": _METRIC[config.objective],
+        "num_leaves": config.leaves,
+        "learning_rate": config.learning_rate,
+        "min_data_in_leaf": config.min_rows_in_leaf,
+        "seed": config.seed,
+    }
+    if config.monotone:
+        params["monotone_constraints"] = [config.monotone.get(name, 0) for name in feature_names]
+    return params
+
+
+def _callbacks(config: HeadConfig, curve: list[float], progress: Progress | None) -> list[Callable[..., Any]]:
+    """Record the validation metric, report it, and stop early."""
+
+    def record(env: lgb.callback.CallbackEnv) -> None:
+        metric = env.evaluation_result_list[0][2] if env.evaluation_result_list else None
+        if metric is not None:
+            curve.append(float(metric))
+        if progress is not None:
+            progress(config.name, env.iteration + 1, config.rounds, metric)
+
+    callbacks: list[Callable[..., Any]] = [record]
+    if config.early_stopping_rounds:
+        callbacks.append(lgb.early_stopping(config.early_stopping_rounds, verbose=False))
+    return callbacks
