@@ -1,0 +1,1 @@
+"""A synthetic world whose viewers have preferences that we know, so that a policy's regret is measurable."""
