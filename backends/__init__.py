@@ -1,0 +1,1 @@
+"""One file for each outside system; each implements ports that core declares."""

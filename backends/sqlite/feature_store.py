@@ -1,0 +1,63 @@
+"""FeatureStore on SQLite: packed rows, and the log offset that they include, in one transaction."""
+
+from collections.abc import Mapping, Sequence
+
+from backends.sqlite.database import Database
+from core.errors import SchemaMismatch
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS features (
+  entity TEXT NOT NULL, id TEXT NOT NULL, row BLOB NOT NULL, PRIMARY KEY (entity, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS feature_facts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID
+"""
+
+
+class SqliteFeatureStore:
+    """Packed rows written under one feature schema; SchemaMismatch when the file holds another's."""
+
+    def __init__(self, database: Database, schema: str) -> None:
+        self._database = database
+        database.create(_SCHEMA)
+        stored = self._fact("schema")
+        if stored is None:
+            self._put_fact("schema", schema)
+        elif stored != schema:
+            raise SchemaMismatch(
+                f"The features in {database.path} were written under schema {stored} and this build computes"
+                f" {schema}; run `foryou train` to compute them again from the log."
+            )
+
+    async def read(self, entity: str, ids: Sequence[str]) -> list[bytes | None]:
+        """One batched read, in the order asked for."""
+        sql = "SELECT id, row FROM features WHERE entity = ? AND id IN"
+        found: dict[str, bytes] = dict(self._database.select_in(sql, ids, (entity,)))
+        return [found.get(key) for key in ids]
+
+    async def write(self, rows: Mapping[str, Mapping[str, bytes]], applied_offset: int) -> None:
+        """Write rows by entity and id, and the log offset that they include, in one transaction."""
+        with self._database.transaction():
+            for entity, by_id in rows.items():
+                self._database.execute_many(
+                    "INSERT OR REPLACE INTO features VALUES (?, ?, ?)",
+                    ((entity, key, by_id[key]) for key in sorted(by_id)),
+                )
+            self._put_fact("applied_offset", applied_offset)
+
+    async def scan(self, entity: str) -> list[tuple[str, bytes]]:
+        """Every row of an entity, by id."""
+        return [
+            (key, row)
+            for key, row in self._database.rows("SELECT id, row FROM features WHERE entity = ? ORDER BY id", (entity,))
+        ]
+
+    async def applied_offset(self) -> int:
+        """The log offset that the stored rows include, 0 at first."""
+        return int(self._fact("applied_offset") or 0)
+
+    def _fact(self, name: str) -> str | int | None:
+        found = self._database.row("SELECT value FROM feature_facts WHERE name = ?", (name,))
+        return None if found is None else found[0]
+
+    def _put_fact(self, name: str, value: str | int) -> None:
+        self._database.execute("INSERT OR REPLACE INTO feature_facts VALUES (?, ?)", (name, value))

@@ -1,0 +1,64 @@
+"""SlateStore on SQLite: an append is durable before the answer; one index by viewer, one by session."""
+
+from collections.abc import Iterable
+
+from backends.sqlite.database import Database, Row
+from core.slate import Slate, SlateDetail, decode_slate, encode_slate
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS slates (
+  number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, viewer TEXT NOT NULL, session TEXT NOT NULL,
+  record BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS slates_of_viewer ON slates (viewer, number);
+CREATE INDEX IF NOT EXISTS slates_of_session ON slates (session, number);
+CREATE TABLE IF NOT EXISTS slate_details (id TEXT PRIMARY KEY, served BLOB NOT NULL, whole BLOB NOT NULL)
+"""
+
+
+class SqliteSlateStore:
+    """Served slates in a SQLite file, which must be opened durable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.create(_SCHEMA)
+
+    async def append(self, slate: Slate) -> None:
+        """Durable when it returns; a slate id that is known keeps its first record."""
+        self._database.execute(
+            "INSERT OR IGNORE INTO slates (id, viewer, session, record) VALUES (?, ?, ?, ?)",
+            (slate.slate_id, slate.viewer_id, slate.session_id, encode_slate(slate)),
+        )
+
+    async def detail(self, detail: SlateDetail) -> None:
+        """Keep what explains a slate."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO slate_details VALUES (?, ?, ?)",
+            (detail.slate_id, detail.served, detail.full),
+        )
+
+    async def get(self, slate_id: str) -> Slate | None:
+        """The slate, None when unknown."""
+        found = self._database.row("SELECT record FROM slates WHERE id = ?", (slate_id,))
+        return None if found is None else decode_slate(found[0])
+
+    async def get_detail(self, slate_id: str) -> SlateDetail | None:
+        """Its detail, None when there is none."""
+        found = self._database.row("SELECT * FROM slate_details WHERE id = ?", (slate_id,))
+        if found is None:
+            return None
+        return SlateDetail(slate_id=found[0], served=found[1], full=found[2])
+
+    async def latest(self, viewer_id: str, limit: int) -> list[Slate]:
+        """The viewer's last slates, newest first."""
+        sql = "SELECT record FROM slates WHERE viewer = ? ORDER BY number DESC LIMIT ?"
+        return _slates(self._database.rows(sql, (viewer_id, limit)))
+
+    async def session(self, session_id: str) -> list[Slate]:
+        """Every slate of a session, oldest first."""
+        sql = "SELECT record FROM slates WHERE session = ? ORDER BY number"
+        return _slates(self._database.rows(sql, (session_id,)))
+
+
+def _slates(rows: Iterable[Row]) -> list[Slate]:
+    return [decode_slate(raw) for (raw,) in rows]

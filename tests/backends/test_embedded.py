@@ -1,0 +1,84 @@
+"""The embedded backends keep the contract of every port."""
+
+import asyncio
+from pathlib import Path
+
+from backends.memory import MemoryBytes
+from backends.sqlite.database import Database
+from backends.sqlite.event_log import SqliteEventLog
+from backends.sqlite.feature_store import SqliteFeatureStore
+from backends.sqlite.history_store import SqliteHistoryStore
+from backends.sqlite.slate_store import SqliteSlateStore
+from backends.sqlite.tables import SqliteTables
+from backends.sqlite.video_store import SqliteVideoStore
+from core.clock import Clock
+from core.ports import Bytes, EventLog, FeatureStore, HistoryStore, SlateStore, Tables, VideoStore
+from tests.contracts.bytes import BytesContract
+from tests.contracts.event_log import EventLogContract
+from tests.contracts.events import impression, records
+from tests.contracts.feature_store import FeatureStoreContract
+from tests.contracts.history_store import HistoryStoreContract
+from tests.contracts.slate_store import SlateStoreContract
+from tests.contracts.tables import TablesContract
+from tests.contracts.video_store import VideoStoreContract
+
+
+class TestSqliteEventLog(EventLogContract):
+    def open_log(self, folder: Path) -> EventLog:
+        return SqliteEventLog(Database(folder / "log.db", durable=True))
+
+
+class TestSqliteHistoryStore(HistoryStoreContract):
+    def open_history(self, folder: Path) -> HistoryStore:
+        return SqliteHistoryStore(Database(folder / "state.db", durable=False))
+
+    def test_a_small_cache_forgets_viewers_and_never_what_they_saw(self, tmp_path: Path) -> None:
+        store = SqliteHistoryStore(Database(tmp_path / "state.db", durable=False), cached_ids=3)
+        for number in range(20):
+            asyncio.run(store.record(records(impression(number, f"u{number % 4}", f"v{number}"))))
+            asyncio.run(store.seen(f"u{number % 4}"))
+        for viewer in range(4):
+            expected = [f"v{number}" for number in range(20) if number % 4 == viewer]
+            assert asyncio.run(store.seen(f"u{viewer}")) == expected
+
+
+class TestSqliteTables(TablesContract):
+    def open_tables(self, folder: Path) -> Tables:
+        return SqliteTables(Database(folder / "state.db", durable=False))
+
+
+class TestSqliteVideoStore(VideoStoreContract):
+    def open_videos(self, folder: Path) -> VideoStore:
+        return SqliteVideoStore(Database(folder / "state.db", durable=False))
+
+
+class TestSqliteFeatureStore(FeatureStoreContract):
+    def open_features(self, folder: Path, schema: str = "s1") -> FeatureStore:
+        return SqliteFeatureStore(Database(folder / "state.db", durable=False), schema)
+
+
+class TestSqliteSlateStore(SlateStoreContract):
+    def open_slates(self, folder: Path) -> SlateStore:
+        return SqliteSlateStore(Database(folder / "slates.db", durable=True))
+
+    def test_a_session_lists_its_slates_oldest_first(self, tmp_path: Path) -> None:
+        from tests.contracts.slate_store import slate
+
+        store = SqliteSlateStore(Database(tmp_path / "slates.db", durable=True))
+        for number in range(4):
+            asyncio.run(store.append(slate(number)))
+        assert asyncio.run(store.session("session-1")) == [slate(2), slate(3)]
+
+
+class TestMemoryBytes(BytesContract):
+    def open_bytes(self, clock: Clock) -> Bytes:
+        return MemoryBytes(clock)
+
+    def test_the_longest_unused_values_make_room(self) -> None:
+        store = MemoryBytes(lambda: 0, most_bytes=33)  # three entries of 1 + 10 bytes
+        for key in "abc":
+            asyncio.run(store.set({key: b"0123456789"}, 1_000))
+        asyncio.run(store.get(["a"]))
+        asyncio.run(store.set({"d": b"0123456789"}, 1_000))
+        found = asyncio.run(store.get(["a", "b", "c", "d"]))
+        assert [value is not None for value in found] == [True, False, True, True]

@@ -1,0 +1,1 @@
+"""One contract test class for each port: every implementation inherits it."""
