@@ -1,0 +1,1 @@
+"""Surfaces of the feed: filters, re-ranking, cursors, and the intake of what viewers did next."""

@@ -1,0 +1,1 @@
+"""HTTP and Ray Serve: a thin edge that authenticates, validates and encodes."""

@@ -1,0 +1,27 @@
+"""The HTTP app: its endpoints, its errors and its outermost layer, put together."""
+
+from fastapi import FastAPI
+from starlette.types import StatelessLifespan
+
+from feeds.page import Explanation, FeedPage
+from serving import errors
+from serving.boundary import Boundary
+from serving.documentation import DocumentedApi
+from serving.ports import ServingParts
+from serving.routes import EventsAnswer, events_router, feed_router, operations_router
+
+
+def create_app(parts: ServingParts, lifespan: StatelessLifespan[FastAPI] | None = None) -> FastAPI:
+    """The app over these parts; `lifespan` is the composition root's start and stop."""
+    app = DocumentedApi(
+        title="For You",
+        version="1",
+        description="A For-You feed for short video: pages, explanations and event intake.",
+        lifespan=lifespan,
+    )
+    app.structs = (FeedPage, Explanation, EventsAnswer)
+    for router in (feed_router(parts), events_router(parts), operations_router(parts)):
+        app.include_router(router)
+    errors.install(app)
+    app.add_middleware(Boundary, metrics=parts.metrics)
+    return app

@@ -1,0 +1,71 @@
+"""Prometheus metrics of one serving process, on a registry that is passed in."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+REQUEST_SECONDS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5,
+)  # fmt: skip
+STAGE_SECONDS: Final = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1,
+)  # fmt: skip
+
+
+class Metrics:
+    """Counters and histograms; `stage` and `outage` are hooks for the engine."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._requests = Histogram(
+            "foryou_request_seconds",
+            "Time from the first byte of a request to the end of its answer.",
+            ("route", "status"),
+            buckets=REQUEST_SECONDS,
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "foryou_stage_seconds",
+            "Time spent in one stage of a feed request.",
+            ("kind", "stage"),
+            buckets=STAGE_SECONDS,
+            registry=registry,
+        )
+        self._degraded = Counter(
+            "foryou_degraded",
+            "Pages that were served without this part.",
+            ("part",),
+            registry=registry,
+        )
+        self._outages = Counter(
+            "foryou_stage_outages",
+            "Times that a stage found its outside system unavailable.",
+            ("stage",),
+            registry=registry,
+        )
+        self._events = Counter("foryou_events", "Reported events, by verdict.", ("status",), registry=registry)
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count one answered request under its route template."""
+        self._requests.labels(route, str(status)).observe(seconds)
+
+    def stage(self, kind: str, name: str, spent_ns: int) -> None:
+        """Count one run of a stage."""
+        self._stages.labels(kind, name).observe(spent_ns / 1e9)
+
+    def outage(self, stage: str) -> None:
+        """Count one outage that a stage met."""
+        self._outages.labels(stage).inc()
+
+    def degraded(self, part: str) -> None:
+        """Count one page that was served without a part."""
+        self._degraded.labels(part).inc()
+
+    def event(self, status: str) -> None:
+        """Count one reported event."""
+        self._events.labels(status).inc()
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus's text format."""
+        return generate_latest(self._registry)
