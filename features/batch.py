@@ -16,8 +16,8 @@ from features.columns import EventColumns
 from features.dataset import Progress, Rows, bits_to_signal, labelled
 from features.definitions import FEATURES, Reading, matrix
 from features.join import attach
-from features.kernels import Blocks, Operations, replay
-from features.layout import OP, VIEWER_DTYPE
+from features.kernels import Blocks, Histories, Operations, replay
+from features.layout import HISTORY, OP, VIEWER_DTYPE
 from features.state import FeatureState, empty_blocks, viewer_arrays
 
 CHUNK = 32_768
@@ -54,11 +54,18 @@ class BatchDriver:
         """
         index, columns = labelled(self.events)
         featured = int(np.searchsorted(self.events.time_ms[index], features_from_ms))
-        out = self._room(len(index) - featured, folder)
+        reads = len(index) - featured
+        out = self._room(folder, "features", (reads, len(FEATURES)), np.float32)
+        past = Histories(
+            video=self._room(folder, "past_video", (reads, HISTORY), np.int32),
+            signal=self._room(folder, "past_signal", (reads, HISTORY), np.uint8),
+            time_ms=self._room(folder, "past_time_ms", (reads, HISTORY), np.int64),
+            length=np.zeros(reads, np.int64),
+        )
         order, is_read = self._order(index[featured:])
         operations = self.events.take(order).operations()
         operations.op[is_read] = OP["read"]
-        self._replay(operations, is_read, index[featured:], out, progress)
+        self._replay(operations, is_read, index[featured:], out, past, progress)
         e = self.events
         return Rows(
             viewer=e.viewer[index],
@@ -72,15 +79,15 @@ class BatchDriver:
             length_ms=columns.pop("length_ms"),
             labels=columns,
             features=out,
+            past=past,
             featured=featured,
         )
 
-    def _room(self, rows: int, folder: Path | None) -> Array:
-        shape = (rows, len(FEATURES))
-        if folder is None or rows == 0:
-            return np.empty(shape, np.float32)
+    def _room(self, folder: Path | None, name: str, shape: tuple[int, int], dtype: type) -> Array:
+        if folder is None or shape[0] == 0:
+            return np.zeros(shape, dtype)
         folder.mkdir(parents=True, exist_ok=True)
-        return np.lib.format.open_memmap(folder / "features.npy", "w+", np.float32, shape)
+        return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
 
     def _order(self, read_at: Array) -> tuple[Array, Array]:
         """Event index of every operation in order, and which of them are reads."""
@@ -91,7 +98,15 @@ class BatchDriver:
         order = np.lexsort((events.offset[at], ~is_read, events.time_ms[at]))
         return at[order], is_read[order]
 
-    def _replay(self, ops: Operations, is_read: Array, read_at: Array, out: Array, progress: Progress | None) -> None:
+    def _replay(
+        self,
+        ops: Operations,
+        is_read: Array,
+        read_at: Array,
+        out: Array,
+        past: Histories,
+        progress: Progress | None,
+    ) -> None:
         reads = np.flatnonzero(is_read)
         stops = [*reads[CHUNK::CHUNK].tolist(), len(is_read)]
         blocks, viewers = empty_blocks(min(CHUNK, max(len(reads), 1))), viewer_arrays(self.records)
@@ -100,16 +115,9 @@ class BatchDriver:
         s = self.state
         for stop in stops:
             n = replay(
-                ops,
-                start,
-                stop,
-                viewers,
-                s.video_columns(),
-                s.videos.counts,
-                s.authors.counts,
-                s.trends.counts,
-                blocks,
-            )
+                ops, start, stop, viewers, s.video_columns(), s.videos.counts, s.authors.counts, s.trends.counts,
+                blocks, Histories(*(part[done:] for part in past)),
+            )  # fmt: skip
             if n:
                 window = slice(done, done + n)
                 part = Blocks(*(block[:n] for block in blocks))

@@ -8,6 +8,7 @@ import numpy as np
 from core.arrays import Array
 from features.columns import EventColumns
 from features.join import attach
+from features.kernels import Histories
 from features.layout import (
     CLICK_BIT,
     LIKE_BIT,
@@ -33,7 +34,8 @@ _LABEL_OPS = {
 class Rows:
     """Impressions in time order [n]; labels are float32 [n], NaN where no watch was reported.
 
-    `features` [n, features] float32 is a memory map when large; `applied` rows before `featured` have none.
+    `features` [n, features] float32 and `past`, the viewer's last watches, are memory maps when large; rows before
+    `featured` have neither.
     """
 
     viewer: Array
@@ -47,6 +49,7 @@ class Rows:
     length_ms: Array
     labels: dict[str, Array]
     features: Array
+    past: Histories
     featured: int
 
     def __len__(self) -> int:
@@ -60,6 +63,10 @@ class Rows:
     def matrix(self, index: Array) -> Array:
         """Features of row numbers. [index, features] float32"""
         return np.asarray(self.features[index - self.featured])
+
+    def histories(self, index: Array) -> Histories:
+        """The viewer's last watches before each impression of row numbers; first dimension: index."""
+        return Histories(*(np.asarray(part[index - self.featured]) for part in self.past))
 
 
 def bits_to_signal(events: EventColumns, watch_at: Array, bits: Array) -> Array:

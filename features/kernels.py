@@ -131,6 +131,15 @@ class Operations(NamedTuple):
     click: Array
 
 
+class Histories(NamedTuple):
+    """The viewer's last watches at each read, oldest first: video, signal bits, time_ms [reads, HISTORY], length."""
+
+    video: Array
+    signal: Array
+    time_ms: Array
+    length: Array
+
+
 class Blocks(NamedTuple):
     """What reads return, decayed to the time of the read; first dimension: reads."""
 
@@ -459,9 +468,19 @@ def read_all(
     read_misc(viewers, viewer, videos, video, now_ms, out.misc[i])
 
 
+@njit(cache=True, inline="always")
+def _copy_history(viewers, viewer, past, row):
+    length = viewers.history_len[viewer]
+    past.length[row] = length
+    for k in range(length):
+        past.video[row, k] = viewers.history_video[viewer, k]
+        past.signal[row, k] = viewers.history_signal[viewer, k]
+        past.time_ms[row, k] = viewers.history_time_ms[viewer, k]
+
+
 @njit(cache=True)
-def replay(ops, start, stop, viewers, videos, video_counts, author_counts, trend_counts, out):
-    """Run operations start..stop in order; the k-th read fills row k of `out`. Returns the number of reads."""
+def replay(ops, start, stop, viewers, videos, video_counts, author_counts, trend_counts, out, past):
+    """Run operations start..stop in order; the k-th read fills row k of `out` and `past`. Returns their number."""
     reads = 0
     for i in range(start, stop):
         if ops.op[i] == _READ:
@@ -469,6 +488,7 @@ def replay(ops, start, stop, viewers, videos, video_counts, author_counts, trend
                 reads, ops.viewer[i], ops.video[i], ops.author[i], ops.time_ms[i],
                 viewers, videos, video_counts, author_counts, trend_counts, out,
             )  # fmt: skip
+            _copy_history(viewers, ops.viewer[i], past, reads)
             reads += 1
         else:
             apply_event(ops, i, viewers, videos, video_counts, author_counts, trend_counts)

@@ -1,0 +1,137 @@
+"""A bundle in use: towers, index, neighbours, ranker and value model over the live catalogue."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from candidate_gen.index import VideoIndex
+from candidate_gen.item_to_item import Neighbours
+from candidate_gen.towers import TowerArrays, VideoTower, ViewerTower
+from core.arrays import Array, Float32, Float64, Int32
+from core.manifest import Manifest, read_manifest
+from core.query import Query
+from core.video_table import VideoTable
+from features.definitions import NAMES, schema_hash
+from features.online import OnlineFeatures
+from features.state import FeatureState, state_of
+from features.words import Words
+from feeds.cross import CROSS, history_cross, unit_rows
+from ranking.ranker import Ranker
+from ranking.value_model import Predictions, ValueModel, ValueModelConfig
+
+TOWERS_FILE = "towers.npz"
+NEIGHBOURS_FILE = "neighbours.npz"
+INDEX_FILE = "videos.faiss"
+WORDS_FILE = "words.json"
+RANKER_NAMES: tuple[str, ...] = (*NAMES, *CROSS)
+
+
+@dataclass(slots=True)
+class Bundle:
+    """The models with what is derived from them for this catalogue: `vectors` [rows, dim + 1] float32."""
+
+    manifest: Manifest
+    viewer_tower: ViewerTower
+    video_tower: VideoTower
+    vectors: Float32
+    unit_content: Float32
+    index: VideoIndex
+    neighbours: Neighbours
+    ranker: Ranker
+    value_model: ValueModel
+    online: OnlineFeatures
+    table: VideoTable
+
+    def viewer_vector(self, query: Query) -> Float32:
+        """The vector to search with. [dim + 1] float32"""
+        record = state_of(query)[0]
+        length = int(record["history_len"])
+        codes = tower_profile(record["profile"], record["traits"])
+        return self.viewer_tower.encode(
+            record["history_video"][:length],
+            record["history_signal"][:length],
+            record["history_time_ms"][:length],
+            codes,
+            query.now_ms,
+        )
+
+    def tower_scores(self, query: Query, rows: Int32) -> Float32:
+        """Viewer x video inner products, bias included. [rows] float32"""
+        return np.asarray(self.vectors[rows] @ self.viewer_vector(query), np.float32)
+
+    def features(self, query: Query, rows: Int32, tower: Float32) -> Float32:
+        """Declared features, then the cross features of feeds.cross. [rows, features] float32"""
+        out = np.empty((len(rows), len(RANKER_NAMES)), np.float32)
+        out[:, : len(NAMES)] = self.online.matrix(query, rows)
+        record = state_of(query)
+        out[:, len(NAMES)] = tower
+        out[:, len(NAMES) + 1] = self.vectors[rows, -1]
+        out[:, len(NAMES) + 2 :] = history_cross(
+            np.zeros(len(rows), np.int32),
+            record["history_video"],
+            record["history_signal"],
+            record["history_len"],
+            rows,
+            self.neighbours.rows,
+            self.neighbours.scores,
+            self.unit_content,
+        )
+        return out
+
+    def predictions(self, features: Float32) -> Predictions:
+        """Calibrated predictions by head. [rows] float64 each"""
+        return self.ranker.predict(features)
+
+    def values(self, features: Float32) -> Float64:
+        """The value of each row of the matrix. [rows] float64"""
+        if not len(features):
+            return np.zeros(0, np.float64)
+        return self.value_model.value(self.ranker.predict(features))
+
+    def content(self, rows: Int32) -> Float32:
+        """Unit vectors by which videos are compared: content where there is one, else the tower. [rows, dim]"""
+        if self.unit_content.shape[1]:
+            return self.unit_content[rows]
+        return unit_rows(self.vectors[rows, :-1])
+
+    def extend(self, now_ms: int) -> int:
+        """Give vectors to videos that were published since; how many."""
+        have, want = len(self.vectors), len(self.table)
+        if want > have:
+            rows = np.arange(have, want, dtype=np.int32)
+            fresh = self.video_tower.embed(self.table, rows, now_ms)
+            self.vectors = np.concatenate([self.vectors, fresh])
+            self.unit_content = np.concatenate([self.unit_content, unit_rows(self.table.embedding[rows])])
+            self.index.add(rows, fresh)
+        return want - have
+
+
+def tower_profile(profile: Array, traits: Array) -> Int32:
+    """The tower's profile codes of a viewer record: region, first language, device, age band, then traits. int32"""
+    return np.concatenate([profile[[0, 1, 4, 5]], traits]).astype(np.int32)
+
+
+def load_bundle(folder: Path, state: FeatureState, now_ms: int) -> Bundle:
+    """The bundle in `folder` over the live catalogue; NotFound, CorruptData or SchemaMismatch when it cannot serve."""
+    manifest = read_manifest(folder, schema_hash())
+    words = Words.from_bytes((folder / WORDS_FILE).read_bytes())
+    words.restore(state)
+    arrays = TowerArrays.from_bytes((folder / TOWERS_FILE).read_bytes())
+    video_tower = VideoTower(arrays)
+    rows = np.arange(len(state.table), dtype=np.int32)
+    bundle = Bundle(
+        manifest=manifest,
+        viewer_tower=ViewerTower(arrays, video_tower.inputs(state.table, rows)),
+        video_tower=video_tower,
+        vectors=video_tower.embed(state.table, rows, now_ms),
+        unit_content=unit_rows(state.table.embedding),
+        index=VideoIndex.load(folder / INDEX_FILE),
+        neighbours=Neighbours.from_bytes((folder / NEIGHBOURS_FILE).read_bytes()),
+        ranker=Ranker.load(folder, RANKER_NAMES),
+        value_model=ValueModel(ValueModelConfig(weights=manifest.value_weights)),
+        online=OnlineFeatures(state, words.surfaces(), words.default_surface),
+        table=state.table,
+    )
+    bundle.ranker.warm_up()
+    return bundle

@@ -1,0 +1,28 @@
+"""The parameters of the For-You surface; each is one number that an experiment may change."""
+
+import hashlib
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ForYouConfig(BaseModel):
+    """Quotas are rows, weights are in units of the value unless the field says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    two_tower_quota: int = Field(600, ge=0, description="rows from the two-tower index")
+    item_to_item_quota: int = Field(250, ge=0, description="rows from the neighbours of liked videos")
+    fresh_quota: int = Field(100, ge=0, description="rows from the newest uploads")
+    popular_quota: int = Field(150, ge=0, description="rows from the popular board")
+    pre_rank_keep: int = Field(500, ge=1, description="candidates that the pre-ranker keeps")
+    author_cap: int = Field(2, ge=1, description="most videos of one author on a page")
+    similarity_weight: float = Field(0.1, ge=0, description="value lost per unit of mean similarity to the page")
+    topic_weight: float = Field(0.04, ge=0, description="value lost per video of the same topic among the last ten")
+    dislike_weight: float = Field(0.3, ge=0, description="value lost at similarity 1 to a video marked not interested")
+    session_pages: int = Field(200, ge=1, description="slates of a viewer that are read back for the session")
+    never_again_ms: int = Field(1_800_000, ge=0, description="how long a served video stays away, milliseconds")
+
+    @property
+    def parameter_hash(self) -> str:
+        """Changes with any parameter; stands in every slate. 12 hex digits"""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]

@@ -1,0 +1,215 @@
+"""The For-You use case: hydrate, run the surface, record the slate, answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.arrays import Int32
+from core.clock import Clock
+from core.engine import Engine, Ranked
+from core.errors import Unavailable
+from core.ports import VideoStore
+from core.query import Query
+from core.settings import Settings
+from core.slate import Slate
+from core.stages import Surface
+from core.video_table import PUBLIC
+from features.layout import VIEWER_DTYPE
+from features.state import FeatureState, record_of
+from feeds.config import ForYouConfig
+from feeds.cursor import Cursor, CursorSigner
+from feeds.details import detail_of
+from feeds.hydrate import Readers, ViewerFacts, read_viewer
+from feeds.page import FeedPage
+from feeds.render import made_up_fields, video_view
+from feeds.session import Session, current, restarted
+
+
+@dataclass(frozen=True, slots=True)
+class ForYouParts:
+    """What the use case is built from; `surface` and `bundle_id` are asked for on every request."""
+
+    readers: Readers
+    videos: VideoStore
+    state: FeatureState
+    surface: Callable[[], Surface]
+    bundle_id: Callable[[], str]
+    applied_offset: Callable[[], int]
+    catch_up: Callable[[], Awaitable[int]]
+    engine: Engine
+    signer: CursorSigner
+    config: ForYouConfig
+    settings: Settings
+    clock: Clock
+    new_id: Callable[[], str]
+    later: Callable[[Awaitable[None]], None]
+
+
+class ForYouFeed:
+    """Pages of the For-You surface."""
+
+    def __init__(self, parts: ForYouParts) -> None:
+        self._p = parts
+
+    async def page(self, viewer_id: str, *, page: int | None, limit: int, cursor: str | None, device: str) -> FeedPage:
+        """The page, recorded before it is returned.
+
+        Neither page nor cursor: the next page of the session. A page or cursor that was served before: the same
+        slate again, less what was seen since; page 0 of a session that has been watched starts a new one.
+        Raises CursorError.
+        """
+        p, now = self._p, self._p.clock()
+        given = p.signer.read(cursor, viewer_id, now) if cursor else None
+        facts = await self._facts(viewer_id)
+        c = p.config
+        session = current(facts.slates, now, p.settings.cursor_ttl_s * 1000, c.never_again_ms, p.new_id())
+        if given is not None and given.session_id != session.session_id:
+            given = None
+        number = given.page if given is not None else page
+        if number == 0 and 0 in session.pages and set(session.pages[0].video_ids) & set(facts.seen):
+            session = restarted(session, p.new_id())
+        if number is None or number > session.next_page:
+            number = session.next_page
+        if facts.relations is None:
+            return self._unsafe(viewer_id, facts)
+        slate = session.pages.get(number)
+        if slate is None:
+            slate = await self._fresh(viewer_id, session, number, limit, facts, device, now)
+            return await self._answer(slate, slate.video_ids, facts, limit)
+        standing = self._standing(slate.video_ids, facts)
+        return await self._answer(slate, standing, facts, limit)
+
+    async def _facts(self, viewer_id: str) -> ViewerFacts:
+        settings = self._p.settings
+        return await read_viewer(self._p.readers, viewer_id, self._p.config.session_pages, settings.request_deadline_ms)
+
+    async def _fresh(
+        self, viewer_id: str, session: Session, number: int, limit: int, facts: ViewerFacts, device: str, now: int
+    ) -> Slate:
+        """Run the surface and record what it chose."""
+        p = self._p
+        query = self._query(viewer_id, session, number, limit, facts, device, now)
+        surface = p.surface()
+        ranked = p.engine.execute(surface, query)
+        slate = self._slate(query, surface, ranked, facts)
+        await p.readers.slates.append(slate)
+        p.later(self._explainable(slate, query, ranked))
+        return slate
+
+    async def _explainable(self, slate: Slate, query: Query, ranked: Ranked) -> None:
+        await self._p.readers.slates.detail(detail_of(slate, query, ranked))
+
+    def _query(
+        self, viewer_id: str, session: Session, number: int, limit: int, facts: ViewerFacts, device: str, now: int
+    ) -> Query:
+        p, table, relations = self._p, self._p.state.table, facts.relations
+        assert relations is not None
+        raw = facts.record
+        record = record_of(raw, VIEWER_DTYPE) if raw else p.state.new_viewer(facts.profile)
+        seed = session.seed(number)
+        share = p.settings.full_slate_share
+        profile = facts.profile
+        return Query(
+            viewer_id=viewer_id,
+            surface="for_you",
+            session_id=session.session_id,
+            now_ms=now,
+            page=number,
+            limit=limit,
+            seed=seed,
+            slate_id=p.new_id(),
+            region=profile.region if profile else "",
+            language=profile.language if profile else "",
+            device=device or (profile.device if profile else ""),
+            viewer_state=record,
+            seen=self._rows(facts.seen),
+            served=self._rows(session.served),
+            follows=self._authors(relations.follows),
+            blocked_authors=self._authors((*relations.blocked, *relations.blocked_by)),
+            hidden_authors=self._authors(relations.hidden),
+            own_author=table.authors.code(viewer_id),
+            keep_full=viewer_id in p.settings.debug_viewers or (seed % 10_000) < share * 10_000,
+            degraded=facts.degraded,
+        )
+
+    def _authors(self, author_ids: Sequence[str]) -> Int32:
+        codes = self._p.state.table.authors.codes(author_ids)
+        return np.asarray(codes[codes > 0], np.int32)
+
+    def _rows(self, video_ids: Sequence[str]) -> Int32:
+        rows = np.unique(self._p.state.table.rows(video_ids))
+        return np.asarray(rows[rows >= 0], np.int32)
+
+    def _slate(self, query: Query, surface: Surface, ranked: Ranked, facts: ViewerFacts) -> Slate:
+        p, batch = self._p, ranked.batch
+        names = [source.name for source in surface.sources]
+        propensity = ranked.propensity
+        return Slate(
+            slate_id=query.slate_id,
+            viewer_id=query.viewer_id,
+            session_id=query.session_id,
+            surface=surface.name,
+            time_ms=query.now_ms,
+            page=query.page,
+            seed=query.seed,
+            video_ids=tuple(p.state.table.video_ids[row] for row in batch.rows),
+            sources=tuple(names[number] for number in batch.source),
+            propensities=tuple(propensity.tolist()) if propensity is not None else (),
+            bundle_id=p.bundle_id(),
+            parameter_hash=p.config.parameter_hash,
+            applied_offset=p.applied_offset(),
+            degraded=(*facts.degraded, *ranked.trace.degraded),
+            fidelity="full" if query.keep_full else "features",
+        )
+
+    def _standing(self, video_ids: Sequence[str], facts: ViewerFacts) -> tuple[str, ...]:
+        """The videos of an earlier slate that may still be shown."""
+        table, seen, relations = self._p.state.table, set(facts.seen), facts.relations
+        assert relations is not None
+        banned = {*relations.blocked, *relations.blocked_by, *relations.hidden}
+
+        def stands(video_id: str) -> bool:
+            row = table.row(video_id)
+            author = table.authors.words[table.author[row]]
+            return video_id not in seen and table.visibility[row] == PUBLIC and author not in banned
+
+        return tuple(video_id for video_id in video_ids if stands(video_id))
+
+    async def _answer(self, slate: Slate, video_ids: Sequence[str], facts: ViewerFacts, limit: int) -> FeedPage:
+        p = self._p
+        records = [r for r in await p.videos.videos(video_ids[:limit]) if r is not None]
+        author_ids = list(dict.fromkeys(record.video.author_id for record in records))
+        authors = dict(zip(author_ids, await p.readers.tables.users(author_ids), strict=True))
+        totals = p.state.videos.counts.totals
+        views = [
+            video_view(r, authors[r.video.author_id], totals[p.state.table.row(r.video.video_id)], facts.reactions)
+            for r in records
+        ]
+        more = len(slate.video_ids) > 0
+        expires = p.clock() + p.settings.cursor_ttl_s * 1000
+        cursor = Cursor(slate.viewer_id, slate.session_id, slate.page + 1, expires)
+        return FeedPage(
+            videos=views,
+            next_page=slate.page + 1 if more else None,
+            has_more=more,
+            cursor=p.signer.write(cursor) if more else None,
+            slate_id=slate.slate_id,
+            degraded=slate.degraded if views else (*slate.degraded, "nothing_left"),
+            made_up=made_up_fields(records, authors),
+        )
+
+    def _unsafe(self, viewer_id: str, facts: ViewerFacts) -> FeedPage:
+        """Unknown blocks: nothing is shown rather than something that must not be."""
+        degraded = (*facts.degraded, "safety_unknown")
+        return FeedPage(videos=[], next_page=None, has_more=False, cursor=None, slate_id="", degraded=degraded)
+
+
+async def settle(tasks: set[asyncio.Task[None]], on_outage: Callable[[str], None]) -> None:
+    """Wait for side effects that were put off; an outage is counted, never raised."""
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Unavailable):
+            on_outage("side_effect")
+        elif isinstance(result, BaseException):
+            raise result
