@@ -8,7 +8,7 @@ from serving import errors
 from serving.boundary import Boundary
 from serving.documentation import DocumentedApi
 from serving.ports import ServingParts
-from serving.routes import EventsAnswer, events_router, feed_router, operations_router
+from serving.routes import EventsAnswer, events_router, explain_router, feed_router, operations_router
 
 
 def create_app(parts: ServingParts, lifespan: StatelessLifespan[FastAPI] | None = None) -> FastAPI:
@@ -20,8 +20,8 @@ def create_app(parts: ServingParts, lifespan: StatelessLifespan[FastAPI] | None 
         lifespan=lifespan,
     )
     app.structs = (FeedPage, Explanation, EventsAnswer)
-    for router in (feed_router(parts), events_router(parts), operations_router(parts)):
-        app.include_router(router)
+    for router in (feed_router, explain_router, events_router, operations_router):
+        app.include_router(router(parts))
     errors.install(app)
     app.add_middleware(Boundary, metrics=parts.metrics)
     return app

@@ -1,11 +1,15 @@
 """The outermost layer of the app: times every request, and turns a bug into a 500 with an id."""
 
 import time
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import unexpected
 from serving.metrics import Metrics
+
+# No answer was begun: the request was cancelled because its client hung up.
+CLIENT_GONE: Final = 499
 
 
 class Boundary:
@@ -36,7 +40,7 @@ class Boundary:
                 await response(scope, receive, watched)
         finally:
             seconds = time.perf_counter() - start
-            self._metrics.request(_template(scope), status, seconds)
+            self._metrics.request(_template(scope), status or CLIENT_GONE, seconds)
 
 
 def _template(scope: Scope) -> str:

@@ -42,7 +42,7 @@ def error_response(status: int, code: str, message: str, headers: Mapping[str, s
 def unexpected(error: Exception, where: str) -> Response:
     """A 500 that tells the caller an id only; the log line with this id has the rest."""
     error_id = secrets.token_hex(6)
-    _log.error("Error %s in %s", error_id, where, exc_info=error)
+    _log.error("Error %s in %r", error_id, where, exc_info=error)
     message = f"Something went wrong on our side; report error {error_id}."
     return error_response(500, "internal_error", message)
 

@@ -56,7 +56,7 @@ def caller(verifier: Verifier) -> Callable[..., Awaitable[Identity]]:
 
 
 def feed_router(parts: ServingParts) -> APIRouter:
-    """The For-You feed and its explanation."""
+    """The For-You feed."""
     router = APIRouter(prefix=PREFIX + "/feed", tags=["feed"])
     Caller = Annotated[Identity, Depends(caller(parts.verifier))]
 
@@ -75,6 +75,14 @@ def feed_router(parts: ServingParts) -> APIRouter:
         for part in shown.degraded:
             parts.metrics.degraded(part)
         return _json(shown)
+
+    return router
+
+
+def explain_router(parts: ServingParts) -> APIRouter:
+    """Why a slate is what it is."""
+    router = APIRouter(prefix=PREFIX + "/feed", tags=["feed"])
+    Caller = Annotated[Identity, Depends(caller(parts.verifier))]
 
     @router.get("/explain/{slate_id}", responses=answers(Explanation, 400, 401, 404, 503))
     async def explain(who: Caller, slate_id: Annotated[str, Path(max_length=MAX_ID_CHARS)]) -> Response:

@@ -5,6 +5,9 @@ import json
 
 import pytest
 
+from backends.sqlite.database import Database
+from backends.sqlite.event_log import SqliteEventLog
+from backends.sqlite.slate_store import SqliteSlateStore
 from core.errors import StorageFull, Unavailable
 from core.events import Impression, Like, VideoPublished, Watch
 from feeds.intake import EventIntake, IntakeConfig
@@ -265,3 +268,28 @@ def test_an_empty_batch_writes_nothing():
     bench = Bench()
     assert bench.accept() == []
     assert bench.log.appends == 0
+
+
+def test_it_works_over_the_embedded_stores_and_what_it_logs_survives_a_restart(tmp_path):
+    def stores():
+        database = Database(tmp_path / "log.db", durable=True)
+        return database, SqliteEventLog(database), SqliteSlateStore(database)
+
+    async def apply(records):
+        pass
+
+    async def first_run(log, slates):
+        await slates.append(slate())
+        intake = EventIntake(log, slates, LENGTHS.get, apply, HandClock(), IntakeConfig())
+        raws = [json.dumps(event).encode() for event in (impression(), impression(), watch())]
+        return await intake.accept("ann", raws)
+
+    database, log, slates = stores()
+    verdicts = asyncio.run(first_run(log, slates))
+    # The watch has the id of the impression, so it is a duplicate too.
+    assert [v.status for v in verdicts] == ["accepted", "duplicate", "duplicate"]
+    database.close()
+    database, log, _ = stores()
+    (record,) = asyncio.run(log.read(0, 10))
+    assert (record.offset, record.event.propensity) == (1, 0.5)
+    database.close()

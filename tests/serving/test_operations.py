@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+from prometheus_client import CollectorRegistry
+
+from serving.metrics import Metrics
+
 FEED = "/api/v1/feed/for-you"
 
 
@@ -83,3 +87,12 @@ def test_the_serving_path_imports_nothing_of_training_or_of_the_cluster():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_engines_hooks_time_stages_and_count_outages():
+    metrics = Metrics(CollectorRegistry())
+    metrics.stage("filter", "seen", 2_000_000)
+    metrics.outage("trending")
+    text = metrics.exposition().decode()
+    assert 'foryou_stage_seconds_sum{kind="filter",stage="seen"} 0.002' in text
+    assert 'foryou_stage_outages_total{stage="trending"} 1.0' in text
