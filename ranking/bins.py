@@ -120,8 +120,8 @@ def _between(low: Float32, high: Float32) -> Float32:
 def _greedy_ends(counts: NDArray[np.int64], max_bins: int) -> NDArray[np.int64]:
     """Index of the last distinct value of each bin but the last, for more values than bins.
 
-    LightGBM's greedy rule: a value with more than an equal share has a bin of its own; the others
-    share what is left equally.
+    A value with more than an equal share has a bin of its own, and the others share what is left
+    equally, as in LightGBM's greedy rule, which however lets a small neighbour join a big value.
     """
     rows = counts.sum()
     big = counts * max_bins >= rows
@@ -135,7 +135,7 @@ def _greedy_ends(counts: NDArray[np.int64], max_bins: int) -> NDArray[np.int64]:
             break
         held += counts[i]
         small_rows -= 0 if big[i] else counts[i]
-        before_big = big[i + 1] and held >= max(1.0, share / 2)
+        before_big = big[i + 1] and small_bins > 1
         if big[i] or held >= share or before_big:
             ends[found] = i
             found, held = found + 1, 0

@@ -48,27 +48,19 @@ class HeadConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The head's name in predictions and weights.")
-    objective: Objective = Field(
-        default="binary", description="Probability of an action, or mean or median of an amount."
-    )
+    objective: Objective = Field(default="binary", description="A probability, or mean or median of an amount.")
     label: str = Field(default="", description="The label column; empty: the head's own name.")
     leaves: int = Field(default=31, ge=2, le=MAX_LEAVES, description="Leaves of a tree at most.")
     learning_rate: float = Field(default=0.1, gt=0, le=1, description="Shrinkage of each tree.")
     rounds: int = Field(default=300, ge=1, description="Trees at most.")
-    early_stopping_rounds: int = Field(
-        default=20, ge=0, description="Stop after so many trees without a better metric; 0: never."
-    )
+    early_stopping_rounds: int = Field(default=20, ge=0, description="Trees without a better metric; 0: never stop.")
     min_rows_in_leaf: int = Field(default=50, ge=1, description="Training rows of a leaf at least.")
-    min_positives: int = Field(
-        default=100, ge=0, description="Training rows with a label above 0; fewer skip the head."
-    )
+    min_positives: int = Field(default=100, ge=0, description="Training labels above 0; fewer skip the head.")
     monotone: Mapping[str, Literal[-1, 1]] = Field(
         default_factory=dict,
         description="Features that may only raise (1) or lower (-1) it; NaN counts as lowest.",
     )
-    calibration: Method | None = Field(
-        default=None, description="None: platt for binary, linear for mean, identity for median."
-    )
+    calibration: Method | None = Field(default=None, description="None: platt, linear, identity by objective.")
     seed: int = Field(default=0, ge=0, description="Seed of LightGBM's random choices.")
 
     @property
@@ -203,7 +195,7 @@ class _Datasets:
         params = {**_DATASET, "num_threads": threads}
         top = np.maximum(train.codes.max(axis=0), valid.codes.max(axis=0)).astype(np.float32)
         ladder = np.minimum(np.arange(MAX_CODE, dtype=np.float32)[:, None], top[None, :])
-        reference = lgb.Dataset(ladder, np.zeros(MAX_CODE), params=params, feature_name=list(names)).construct()
+        reference = lgb.Dataset(ladder, np.zeros(MAX_CODE), params=params).construct()
         sets = [
             lgb.Dataset(_Rows(part.codes), np.zeros(len(part.codes)), reference, params=params)
             for part in (train, valid)
@@ -213,16 +205,14 @@ class _Datasets:
     def fit(self, config: HeadConfig, progress: Progress | None) -> TrainedHead:
         """Train one head."""
         began = time.perf_counter()
-        for part, dataset in ((self.train, self.train_set), (self.valid, self.valid_set)):
-            label, weight = part.target(config.column)
-            dataset.set_label(label)
-            dataset.set_weight(weight)
+        train_set = _labelled(self.train_set, self.train, config.column)
+        valid_set = _labelled(self.valid_set, self.valid, config.column)
         curve: list[float] = []
         booster = lgb.train(
             self.params | _booster_params(config, self.feature_names),
-            self.train_set,
+            train_set,
             config.rounds,
-            valid_sets=[self.valid_set],
+            valid_sets=[valid_set],
             callbacks=_callbacks(config, curve, progress),
         )
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
@@ -239,6 +229,18 @@ class _Datasets:
             train_positives=int((observed > 0).sum()),
             seconds=time.perf_counter() - began,
         )
+
+
+def _labelled(binned: lgb.Dataset, part: Part, column: str) -> lgb.Dataset:
+    """The rows of a binned dataset whose label is observed, with label and weight."""
+    rows = part.rows(column)
+    if rows.size < len(part.codes):
+        binned = binned.subset(rows.tolist()).construct()
+    binned.set_label(np.asarray(part.labels[column], np.float32)[rows])
+    # Not set_weight: it keeps the weights of the head before when it is given none.
+    weights = None if part.weights is None else np.asarray(part.weights, np.float32)[rows]
+    binned.set_field("weight", weights)
+    return binned
 
 
 class _Rows(lgb.Sequence):

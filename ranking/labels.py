@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.arrays import Array, Float64
+from core.arrays import Array, Float64, Int64
 from core.errors import InputError
 from ranking.bins import Codes
 
@@ -44,10 +44,6 @@ class Part:
             raise InputError(f"The {self.name} column {column} must be 0, 1 or NaN.")
         return label
 
-    def target(self, column: str) -> tuple[Float64, Float64]:
-        """Label and weight of each row; a row whose label is NaN (not observed) weighs nothing."""
-        label = np.asarray(self.labels[column], np.float64)
-        seen = ~np.isnan(label)
-        weight = seen * (1.0 if self.weights is None else np.asarray(self.weights, np.float64))
-        middle = float(np.median(label[seen])) if seen.any() else 0.0
-        return np.where(seen, label, middle), weight
+    def rows(self, column: str) -> Int64:
+        """The rows whose label is observed."""
+        return np.flatnonzero(~np.isnan(np.asarray(self.labels[column], np.float64)))
