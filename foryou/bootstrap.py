@@ -1,0 +1,195 @@
+"""The composition root: one function wires everything, and tests call the same function with other parts."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from candidate_gen.index import one_thread
+from core.clock import Clock, system_clock
+from core.engine import Engine
+from core.errors import NotFound
+from core.settings import Settings
+from core.stages import Surface
+from core.video_table import Vocabulary
+from features.processor import Processor
+from features.state import FeatureState
+from feeds.bundle import Bundle, load_bundle
+from feeds.config import ForYouConfig
+from feeds.cursor import CursorSigner
+from feeds.explain import explain
+from feeds.for_you import ForYouFeed, ForYouParts, settle
+from feeds.hydrate import Readers
+from feeds.intake import EventIntake, IntakeConfig
+from feeds.page import Explanation, FeedPage
+from feeds.replay import Replay, replay
+from feeds.sources import for_you_sources
+from feeds.surfaces import for_you
+from foryou.stores import Stores, open_stores
+from serving.app import create_app
+from serving.auth import DevKeys, Verifier
+from serving.metrics import Metrics
+from serving.ports import ServingParts
+
+BOARD_REFRESH_MS = 15_000
+CHAMPION = "champion"
+
+
+def random_id() -> str:
+    """A new id of 24 hex digits."""
+    return secrets.token_hex(12)
+
+
+@dataclass(slots=True)
+class Product:
+    """A running product: the For-You port of serving, event intake, and what they stand on."""
+
+    settings: Settings
+    stores: Stores
+    state: FeatureState
+    processor: Processor
+    bundle: Bundle
+    metrics: Metrics
+    clock: Clock
+    config: ForYouConfig
+    new_id: Callable[[], str]
+    engine: Engine
+    feed: ForYouFeed = field(init=False)
+    intake: EventIntake = field(init=False)
+    _surface: Surface | None = None
+    _boards_at_ms: int = 0
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def surface(self) -> Surface:
+        """The For-You surface, with boards that are at most BOARD_REFRESH_MS old."""
+        now = self.clock()
+        if self._surface is None or not 0 <= now - self._boards_at_ms < BOARD_REFRESH_MS:
+            self.bundle.extend(now)
+            sources = for_you_sources(self.bundle, self.state, self.config, now)
+            self._surface = for_you(sources, self.state.table, self.bundle, self.config)
+            self._boards_at_ms = now
+        return self._surface
+
+    async def page(self, viewer_id: str, *, page: int | None, limit: int, cursor: str | None, device: str) -> FeedPage:
+        """One page of the For-You feed, after what other processes have put on the log."""
+        if await self.stores.log.end() > self.processor.applied:
+            await self.processor.catch_up()
+        return await self.feed.page(viewer_id, page=page, limit=limit, cursor=cursor, device=device)
+
+    async def explain(self, slate_id: str) -> Explanation | None:
+        """How the slate came to be."""
+        await self.settled()
+        return await explain(self.stores.slates, slate_id, self.bundle, self.surface(), self.state.table)
+
+    async def replay(self, slate_id: str) -> Replay:
+        """Re-run a slate from its record."""
+        await self.settled()
+        table, parameters = self.state.table, self.config.parameter_hash
+        return await replay(self.stores.slates, slate_id, self.bundle, self.surface(), table, parameters)
+
+    def later(self, effect: Awaitable[None]) -> None:
+        """Run a side effect after the response."""
+        task = asyncio.ensure_future(effect)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settled(self) -> None:
+        """Wait for the side effects under way."""
+        await settle(set(self._tasks), self.metrics.outage)
+
+    def app(self) -> FastAPI:
+        """The HTTP app."""
+        keys = DevKeys.ensure(self.settings.keys)
+        parts = ServingParts(
+            feed=self,
+            intake=self.intake,
+            verifier=Verifier(keys.public_key, self.clock),
+            ready=lambda: "",
+            settings=self.settings,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+        return create_app(parts)
+
+
+async def open_product(
+    settings: Settings,
+    clock: Clock = system_clock,
+    config: ForYouConfig | None = None,
+    new_id: Callable[[], str] = random_id,
+    stores: Stores | None = None,
+) -> Product:
+    """Open the stores, load the champion bundle and catch up with the log.
+
+    Raises NotFound (nothing trained yet), SchemaMismatch, CorruptData or Unavailable.
+    """
+    one_thread()
+    folder = champion_folder(settings.bundles)
+    stores = stores or open_stores(settings.home)
+    state = FeatureState(await stores.videos.load())
+    bundle = load_bundle(folder, state, clock())
+    processor = Processor(stores.log, stores.models(), state, Vocabulary())
+    await processor.load()
+    metrics = Metrics(CollectorRegistry())
+    product = Product(
+        settings, stores, state, processor, bundle, metrics, clock, config or ForYouConfig(), new_id,
+        Engine(on_outage=metrics.outage),
+    )  # fmt: skip
+    _wire(product)
+    return product
+
+
+def _wire(p: Product) -> None:
+    stores, settings = p.stores, p.settings
+    p.feed = ForYouFeed(
+        ForYouParts(
+            readers=Readers(stores.features, stores.history, stores.tables, stores.slates),
+            videos=stores.videos,
+            state=p.state,
+            surface=p.surface,
+            bundle_id=lambda: p.bundle.manifest.bundle_id,
+            applied_offset=lambda: p.processor.applied,
+            engine=p.engine,
+            signer=CursorSigner(cursor_key(settings.keys)),
+            config=p.config,
+            settings=settings,
+            clock=p.clock,
+            new_id=p.new_id,
+            later=p.later,
+        )
+    )
+    p.intake = EventIntake(
+        stores.log,
+        stores.slates,
+        lambda video_id: _length(p.state, video_id),
+        p.processor.apply,
+        p.clock,
+        IntakeConfig(),
+    )
+
+
+def _length(state: FeatureState, video_id: str) -> int | None:
+    row = state.table.row(video_id)
+    return int(state.table.length_ms[row]) if row >= 0 else None
+
+
+def cursor_key(folder: Path) -> bytes:
+    """The secret under which cursors are signed; made on first use."""
+    path = folder / "cursor.key"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def champion_folder(bundles: Path) -> Path:
+    """The folder of the bundle to serve; NotFound when nothing was trained."""
+    path = bundles / CHAMPION
+    if not path.is_file():
+        raise NotFound(f"There is no trained bundle in {bundles}; run `foryou train` (or `foryou demo`) first.")
+    return bundles / path.read_text().strip()

@@ -1,0 +1,64 @@
+"""Opens the stores of a home folder: which backend stands behind each port is decided here alone."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.sqlite.database import Database
+from backends.sqlite.event_log import SqliteEventLog
+from backends.sqlite.feature_store import SqliteFeatureStore
+from backends.sqlite.history_store import SqliteHistoryStore
+from backends.sqlite.slate_store import SqliteSlateStore
+from backends.sqlite.tables import SqliteTables
+from backends.sqlite.video_store import SqliteVideoStore
+from core.ports import EventLog, FeatureStore, HistoryStore, SlateStore, Tables, VideoStore
+from features.definitions import schema_hash
+from features.processor import ReadModels
+
+LOG_FILE, STATE_FILE, SLATES_FILE = "log.db", "state.db", "slates.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Every port of a running product, and how to let go of them."""
+
+    log: EventLog
+    history: HistoryStore
+    tables: Tables
+    videos: VideoStore
+    features: FeatureStore
+    slates: SlateStore
+    transaction: Callable[[], AbstractContextManager[None]]
+    close: Callable[[], None]
+
+    def models(self) -> ReadModels:
+        """What the log feeds."""
+        return ReadModels(self.history, self.tables, self.videos, self.features, self.transaction)
+
+
+def open_stores(home: Path, *, fresh_features: bool = False) -> Stores:
+    """The embedded stores under `home`; with `fresh_features` rows of another feature schema are dropped.
+
+    Raises SchemaMismatch, CorruptData or Unavailable.
+    """
+    log = Database(home / LOG_FILE, durable=True)
+    state = Database(home / STATE_FILE, durable=False)
+    slates = Database(home / SLATES_FILE, durable=True)
+    if fresh_features:
+        SqliteFeatureStore.forget(state, schema_hash())
+
+    def close() -> None:
+        for database in (log, state, slates):
+            database.close()
+
+    return Stores(
+        log=SqliteEventLog(log),
+        history=SqliteHistoryStore(state),
+        tables=SqliteTables(state),
+        videos=SqliteVideoStore(state),
+        features=SqliteFeatureStore(state, schema_hash()),
+        slates=SqliteSlateStore(slates),
+        transaction=state.transaction,
+        close=close,
+    )
