@@ -13,7 +13,7 @@ from ranking.heads import HeadConfig, TrainedHeads, train_heads
 
 FEATURES, HEADS, TREES, LEAVES = 100, 6, 200, 31
 CANDIDATES = (500, 1000)
-ROUNDS = 41
+ROUNDS = 21
 
 
 def main() -> None:

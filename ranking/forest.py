@@ -161,7 +161,13 @@ def _walk(
 
 @njit(cache=True, nogil=True)
 def _add(leaf: Codes, values: Float64, start: Int64, scores: Float64) -> None:
-    """Add to `scores` [rows] the leaf values of four trees, in the order of the trees."""
+    """Add to `scores` [rows] the leaf values of a group of trees, in the order of the trees."""
+    if start.size < _GROUP:
+        for tree in range(start.size):
+            a = values[start[tree] :]
+            for r in range(scores.size):
+                scores[r] += a[leaf[tree, r]]
+        return
     a, b, c, d = values[start[0] :], values[start[1] :], values[start[2] :], values[start[3] :]
     leaf_a, leaf_b, leaf_c, leaf_d = leaf[0], leaf[1], leaf[2], leaf[3]
     for r in range(scores.size):
@@ -194,15 +200,8 @@ def _score(
             total[:] = 0.0
             end = head_start[head + 1]
             for group in range(head_start[head], end, _GROUP):
-                trees = min(_GROUP, end - group)
-                for t in range(trees):
-                    tree = group + t
-                    _walk(block, splits, split_start[tree], split_start[tree + 1], leaf[t])
-                if trees == _GROUP:
-                    _add(leaf, leaf_value, leaf_start[group:end], total)
-                else:
-                    for t in range(trees):
-                        values = leaf_value[leaf_start[group + t] :]
-                        for r in range(width):
-                            total[r] += values[leaf[t, r]]
+                behind = min(group + _GROUP, end)
+                for t in range(group, behind):
+                    _walk(block, splits, split_start[t], split_start[t + 1], leaf[t - group])
+                _add(leaf, leaf_value, leaf_start[group:behind], total)
             scores[head, begin : begin + size] = total[:size]
