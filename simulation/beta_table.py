@@ -22,8 +22,10 @@ def _continued_fraction(a: float, b: float, x: float) -> float:
     c, d = 1.0, 1.0 / (1.0 - (a + b) * x / (a + 1.0))
     answer = d
     for m in range(1, 200):
-        for numerator in (m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m)),
-                          -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))):
+        for numerator in (
+            m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0)),
+        ):
             d = 1.0 / (1.0 + numerator * d)
             c = 1.0 + numerator / c
             answer *= d * c
@@ -72,4 +74,4 @@ def quantile(table: NDArray[np.float32], logit: float, chance: float) -> float:
     f, g = row - i, column - j
     low = table[i, j] * (1.0 - g) + table[i, j + 1] * g
     high = table[i + 1, j] * (1.0 - g) + table[i + 1, j + 1] * g
-    return low * (1.0 - f) + high * f
+    return float(low * (1.0 - f) + high * f)

@@ -35,5 +35,11 @@ def draw_diary(seed: int, viewer: int, day: int, views: int) -> Diary:
     start = int((hour + rng.random()) * HOUR_MS)
     draws = rng.random((views, DRAWS))
     draws[:, NOISE_DRAW] = rng.standard_normal(views)
-    return Diary(day, start, rng.standard_normal(views),
-                 rng.integers(SHORTEST_GAP_MS, LONGEST_GAP_MS, size=views), rng.random(views), draws)
+    return Diary(
+        day,
+        start,
+        rng.standard_normal(views),
+        rng.integers(SHORTEST_GAP_MS, LONGEST_GAP_MS, size=views),
+        rng.random(views),
+        draws,
+    )

@@ -30,8 +30,9 @@ class Follows:
         """These and more edges, sorted by viewer again."""
         viewers = np.concatenate([self.viewer, viewer])
         order = np.argsort(viewers, kind="stable")
-        return Follows(viewers[order], np.concatenate([self.author, author])[order],
-                       np.concatenate([self.time_ms, time_ms])[order])
+        return Follows(
+            viewers[order], np.concatenate([self.author, author])[order], np.concatenate([self.time_ms, time_ms])[order]
+        )
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class _Fame:
         before = np.where(low > 0, self.running[low - 1], 0.0)
         point = before + rng.random(len(topic)) * (self.running[high - 1] - before)
         found = np.searchsorted(self.running, point, side="right")
-        return self.creator[np.clip(found, low, high - 1)]
+        answer: NDArray[np.int64] = self.creator[np.clip(found, low, high - 1)]
+        return answer
 
 
 def _index_fame(creators: Creators, has_video: NDArray[np.bool_], cap: float) -> _Fame:
@@ -64,7 +66,11 @@ def _index_fame(creators: Creators, has_video: NDArray[np.bool_], cap: float) ->
 
 
 def draw_follows(
-    rng: np.random.Generator, law: Law, viewers: Viewers, creators: Creators, has_video: NDArray[np.bool_],
+    rng: np.random.Generator,
+    law: Law,
+    viewers: Viewers,
+    creators: Creators,
+    has_video: NDArray[np.bool_],
     start_ms: int,
 ) -> Follows:
     """The initial graph; nobody has more followers than the law's share of all viewers."""
@@ -72,8 +78,10 @@ def draw_follows(
     fame = _index_fame(creators, has_video, cap)
     wanted = np.round(rng.lognormal(np.log(law.follows_median), law.follows_log_sd, len(viewers))).astype(np.int64)
     wanted = np.minimum(wanted, int(has_video.sum()) // 4)
-    parts = [_draw_some(rng, viewers, creators, fame, np.arange(low, min(low + VIEWERS_AT_ONCE, len(viewers))), wanted)
-             for low in range(0, len(viewers), VIEWERS_AT_ONCE)]
+    parts = [
+        _draw_some(rng, viewers, creators, fame, np.arange(low, min(low + VIEWERS_AT_ONCE, len(viewers))), wanted)
+        for low in range(0, len(viewers), VIEWERS_AT_ONCE)
+    ]
     edges = np.concatenate(parts)
     viewer, author = np.divmod(edges, len(creators))
     kept = _within_cap(rng, author, cap)
@@ -84,7 +92,11 @@ def draw_follows(
 
 
 def _draw_some(
-    rng: np.random.Generator, viewers: Viewers, creators: Creators, fame: _Fame, some: NDArray[np.int64],
+    rng: np.random.Generator,
+    viewers: Viewers,
+    creators: Creators,
+    fame: _Fame,
+    some: NDArray[np.int64],
     wanted: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Edges of some viewers as sorted keys viewer * creators + author."""

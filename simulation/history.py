@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from simulation.beta_table import quantile_table
 from simulation.follow_graph import Follows
-from simulation.law import HOUR_MS, REGIONS, TOPICS, return_probability, topic_count
+from simulation.law import HOUR_MS, REGIONS, return_probability, topic_count
 from simulation.logged_sessions import Memory, Plan, run_sessions
 from simulation.logging_policy import Catalogue, Following, decayed, list_by, running_popularity
 from simulation.pair_set import EMPTY, add_all, empty_set
@@ -16,8 +16,34 @@ from simulation.streams import stream
 from simulation.utility import VideoTable, ViewerTable
 from simulation.world import World
 
-HOURLY_ACTIVITY = np.array([
-    2.0, 1.2, 0.8, 0.5, 0.5, 0.8, 1.8, 3.2, 3.8, 3.6, 3.4, 3.8, 4.8, 4.6, 4.0, 4.2, 4.8, 5.6, 6.6, 7.8, 8.6, 8.2, 6.4, 4.0])
+HOURLY_ACTIVITY = np.array(
+    [
+        2.0,
+        1.2,
+        0.8,
+        0.5,
+        0.5,
+        0.8,
+        1.8,
+        3.2,
+        3.8,
+        3.6,
+        3.4,
+        3.8,
+        4.8,
+        4.6,
+        4.0,
+        4.2,
+        4.8,
+        5.6,
+        6.6,
+        7.8,
+        8.6,
+        8.2,
+        6.4,
+        4.0,
+    ]
+)
 FOLLOW_ROOM_SHARE = 0.03  # follows made in the log, at most, for each impression
 BLOCK_ROWS = 65_536
 
@@ -41,12 +67,29 @@ class LoggedHistory:
         self._sessions, self._session = 0, new_session()
         room, edges, users = int(FOLLOW_ROOM_SHARE * impressions) + 1000, world.follows, len(world.viewers)
         self._memory = Memory(
-            empty_set(impressions), np.zeros((users, topic_count(world.law)), np.float32), np.zeros((REGIONS, 0)),
-            np.zeros(users), np.zeros(users, np.int64), np.zeros(users, np.int64), np.zeros(1, np.int64),
-            np.empty(room, np.int32), np.empty(room, np.int64))
+            empty_set(impressions),
+            np.zeros(1, np.int64),
+            np.empty(impressions, np.int32),
+            np.empty(impressions, np.int64),
+            np.full(users, -1),
+            np.zeros((users, topic_count(world.law)), np.float32),
+            np.zeros((REGIONS, 0)),
+            np.zeros(users),
+            np.zeros(users, np.int64),
+            np.zeros(users, np.int64),
+            np.zeros(1, np.int64),
+            np.empty(room, np.int32),
+            np.empty(room, np.int64),
+        )
         self._following = Following(
-            edges.starts(users), edges.author, np.zeros(users, np.int32), np.full(users, -1), np.empty(room, np.int32),
-            np.empty(room, np.int64), empty_set(len(edges.viewer) + room))
+            edges.starts(users),
+            edges.author,
+            np.zeros(users, np.int32),
+            np.full(users, -1),
+            np.empty(room, np.int32),
+            np.empty(room, np.int64),
+            empty_set(len(edges.viewer) + room),
+        )
         add_all(self._following.pairs, edges.viewer.astype(np.int64) << 32 | edges.author)
 
     def hours(self) -> Iterator[NDArray[np.void]]:
@@ -80,7 +123,12 @@ class LoggedHistory:
             yield rows[:cut]
 
     def _hour(
-        self, hour: int, start_ms: int, rate: NDArray[np.float64], viewers: ViewerTable, videos: VideoTable,
+        self,
+        hour: int,
+        start_ms: int,
+        rate: NDArray[np.float64],
+        viewers: ViewerTable,
+        videos: VideoTable,
         catalogue: Catalogue,
     ) -> Iterator[NDArray[np.void]]:
         """Blocks of rows of the sessions that start in this hour; the last hour uses the budget up."""
@@ -98,9 +146,21 @@ class LoggedHistory:
             while first < len(plan.viewer) and made < left:
                 rows = np.zeros(BLOCK_ROWS, ROW)
                 n, first = run_sessions(
-                    world.law.kernel, quantile_table(), viewers, videos, trend, catalogue, self._following,
-                    self._memory, self._session, plan._replace(budget=left - made), first, rows, self._logging_rng,
-                    self._action_rng)
+                    world.law.kernel,
+                    quantile_table(),
+                    viewers,
+                    videos,
+                    trend,
+                    catalogue,
+                    self._following,
+                    self._memory,
+                    self._session,
+                    plan._replace(budget=left - made),
+                    first,
+                    rows,
+                    self._logging_rng,
+                    self._action_rng,
+                )
                 made += n
                 yield rows[:n]
             self.written += made
@@ -118,7 +178,9 @@ class LoggedHistory:
         return Plan(viewer.astype(np.int64), start, rng.standard_normal(count), self._sessions, budget)
 
     def _open_hour(
-        self, start_ms: int, by_topic: tuple[NDArray[np.int64], NDArray[np.int32]],
+        self,
+        start_ms: int,
+        by_topic: tuple[NDArray[np.int64], NDArray[np.int32]],
         by_author: tuple[NDArray[np.int64], NDArray[np.int32]],
     ) -> Catalogue:
         """The catalogue as of the hour's start, popularity decayed by an hour."""
@@ -126,9 +188,15 @@ class LoggedHistory:
         views = decayed(self._memory.region_views, len(shown))
         self._memory = self._memory._replace(region_views=views)
         return Catalogue(
-            live, running_popularity(views, live), shown.public_topic, *by_topic,
-            np.bincount(shown.public_topic[:live], minlength=len(by_topic[0]) - 1), shown.author, *by_author,
-            np.bincount(shown.author[:live], minlength=len(by_author[0]) - 1))
+            live,
+            running_popularity(views, live),
+            shown.public_topic,
+            *by_topic,
+            np.bincount(shown.public_topic[:live], minlength=len(by_topic[0]) - 1),
+            shown.author,
+            *by_author,
+            np.bincount(shown.author[:live], minlength=len(by_author[0]) - 1),
+        )
 
     def _grow(self) -> None:
         """Room for the viewers who arrive on this day."""
@@ -136,12 +204,16 @@ class LoggedHistory:
         memory, following = self._memory, self._following
         self._memory = memory._replace(
             topic_views=np.pad(memory.topic_views, ((0, new), (0, 0))),
-            appeal_sum=np.zeros(len(self.world.viewers)), appeal_count=np.zeros(len(self.world.viewers), np.int64),
-            free_ms=np.pad(memory.free_ms, (0, new)))
+            appeal_sum=np.zeros(len(self.world.viewers)),
+            appeal_count=np.zeros(len(self.world.viewers), np.int64),
+            free_ms=np.pad(memory.free_ms, (0, new)),
+            seen_last=np.pad(memory.seen_last, (0, new), constant_values=-1),
+        )
         self._following = following._replace(
             start=np.pad(following.start, (0, new), mode="edge"),
             later_count=np.pad(following.later_count, (0, new)),
-            later_last=np.pad(following.later_last, (0, new), constant_values=-1))
+            later_last=np.pad(following.later_last, (0, new), constant_values=-1),
+        )
 
     def _close_day(self) -> None:
         """Satisfaction of those who came."""
@@ -159,7 +231,5 @@ class LoggedHistory:
         made = int(memory.later_total[0])
         edges: Follows = world.follows
         world.follows = edges.joined(
-            memory.later_viewer[:made], self._following.later_author[:made], memory.later_time_ms[:made])
-
-
-assert TOPICS <= np.iinfo(np.int16).max
+            memory.later_viewer[:made], self._following.later_author[:made], memory.later_time_ms[:made]
+        )

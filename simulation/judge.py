@@ -29,8 +29,14 @@ NEW_VIEWERS_A_DAY = 10
 
 
 def run(
-    world: World, policy: Policy, days: int, viewers: int = 300, views_per_day: int = 40,
-    page_size: int = PAGE_SIZE, seed: int = 0, new_viewers_a_day: int = NEW_VIEWERS_A_DAY,
+    world: World,
+    policy: Policy,
+    days: int,
+    viewers: int = 300,
+    views_per_day: int = 40,
+    page_size: int = PAGE_SIZE,
+    seed: int = 0,
+    new_viewers_a_day: int = NEW_VIEWERS_A_DAY,
 ) -> JudgeResult:
     """Score a policy on `days` days after the world's history; the world itself stays as it is.
 
@@ -124,8 +130,10 @@ class _Judging:
         users = int(np.searchsorted(world.viewers.signup_ms, now_ms, side="right"))
         videos = self._room.live(now_ms)
         if users > self._known_users or videos > self._known_videos:
-            self._policy.arrivals(public_users(world.viewers, self._known_users, users),
-                                  public_videos(world.videos, self._known_videos, videos))
+            self._policy.arrivals(
+                public_users(world.viewers, self._known_users, users),
+                public_videos(world.videos, self._known_videos, videos),
+            )
         self._known_users, self._known_videos = users, videos
 
     def _page(self, now_ms: int, seat: Seat, diary: Diary) -> None:
@@ -189,7 +197,18 @@ class _Judging:
         time_ms, play_ms = int(row["time_ms"]), int(row["play_ms"])
         acted = {action: bool(bits >> bit & 1) for bit, action in enumerate(ACTIONS)}
         return WideRow(
-            event_id=f"{EVENT}j{next(self._events)}", session_id=session, viewer_id=f"{VIEWER}{viewer}",
-            video_id=f"{VIDEO}{video}", position=int(row["position"]), surface=SURFACE, source="policy",
-            propensity=1.0, time_ms=time_ms, watch_end_ms=time_ms + play_ms, ingested_ms=known_ms, play_ms=play_ms,
-            length_ms=int(self._room.videos.length_ms[video]), **acted)
+            event_id=f"{EVENT}j{next(self._events)}",
+            session_id=session,
+            viewer_id=f"{VIEWER}{viewer}",
+            video_id=f"{VIDEO}{video}",
+            position=int(row["position"]),
+            surface=SURFACE,
+            source="policy",
+            propensity=1.0,
+            time_ms=time_ms,
+            watch_end_ms=time_ms + play_ms,
+            ingested_ms=known_ms,
+            play_ms=play_ms,
+            length_ms=int(self._room.videos.length_ms[video]),
+            **acted,
+        )

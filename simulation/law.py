@@ -4,7 +4,7 @@ Intercepts in use, next to those of the written law; only intercepts may differ:
 see `LEAVE_INTERCEPT`, `RATIO_INTERCEPT` and `ACTION_INTERCEPTS`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,9 @@ STYLE_MEDIAN_SECONDS = (8.0, 15.0, 25.0, 40.0, 70.0, 120.0)
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 EPOCH_MS = 1_704_067_200_000  # 2024-01-01T00:00Z
 
-LEAVE_INTERCEPT = -1.3
-RATIO_INTERCEPT = 0.0
-ACTION_INTERCEPTS = (-5.8, -6.8, -7.0, -6.5, -7.0, -6.5, -8.5, -8.0)
+LEAVE_INTERCEPT = -0.8
+RATIO_INTERCEPT = 0.8
+ACTION_INTERCEPTS = (-5.8, -6.8, -7.0, -6.5, -6.7, -6.5, -8.5, -8.0)
 ACTION_SLOPES = (1.1, 0.9, 1.0, 1.0, 0.8, -1.0, -1.0, -0.8)
 
 
@@ -60,7 +60,7 @@ class Law:
     """One law: the viewer's part in `kernel`, the world's part beside it."""
 
     name: str = "plain"
-    kernel: KernelLaw = KernelLaw()
+    kernel: KernelLaw = field(default_factory=KernelLaw)
     video_noise_sd: float = 0.6
     taste_noise_sd: float = 0.3
     creator_quality_sd: float = 0.5
@@ -104,11 +104,24 @@ def law_named(name: str) -> Law:
     if name == "plain":
         return plain
     if name == "misspecified":
-        return replace(plain, name=name, kernel=plain.kernel._replace(attention_loss=0.04), max_over_interests=True,
-                       taste_clusters=8, minority_share=0.03, feedback_delay_ms=6 * HOUR_MS)
+        return replace(
+            plain,
+            name=name,
+            kernel=plain.kernel._replace(attention_loss=0.04),
+            max_over_interests=True,
+            taste_clusters=8,
+            minority_share=0.03,
+            feedback_delay_ms=6 * HOUR_MS,
+        )
     if name == "drifting":
-        return replace(plain, name=name, taste_autocorrelation=0.985**10, interest_swap_share=0.1,
-                       judged_new_viewers_share=0.2, new_topic_day=2)
+        return replace(
+            plain,
+            name=name,
+            taste_autocorrelation=0.985**10,
+            interest_swap_share=0.1,
+            judged_new_viewers_share=0.2,
+            new_topic_day=2,
+        )
     raise ValueError(f"unknown law {name!r}: plain, misspecified or drifting")
 
 

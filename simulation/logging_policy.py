@@ -1,8 +1,8 @@
 """The logging policy: 50% regional popularity, 25% followed authors, 15% own topics, 10% uniform.
 
-Each view is an independent draw from the mixture over all live videos (videos may come again), so its
-propensity is exact. An arm that has nothing for a viewer gives its share to the uniform arm. Popularity moves
-once an hour, by decayed long views in the region.
+Each view is drawn from the mixture over all live videos until one comes that the viewer has not seen, so its
+propensity is exactly mixture(v) / (1 - mixture(seen videos)). An arm that has nothing for a viewer gives its share
+to the uniform arm. Popularity moves once an hour, by decayed views of at least half the video in the region.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,8 @@ POPULAR, FOLLOWING, OWN_TOPICS, UNIFORM = range(4)
 ARM_SHARES = (0.5, 0.25, 0.15, 0.1)
 TOP_TOPICS = 3
 HALF_LIFE_HOURS = 24.0
-PRIOR_LONG_VIEWS = 0.01  # of each live video in each region, so that each can become popular
+POPULARITY_POWER = 1.15  # chance in proportion to this power
+PRIOR_WATCHED = 0.01  # views of each live video in each region, so that each can become popular
 
 
 class Catalogue(NamedTuple):
@@ -55,18 +56,18 @@ def list_by(owner: NDArray[np.int16] | NDArray[np.int32], owners: int) -> tuple[
     return np.searchsorted(owner[order], np.arange(owners + 1)).astype(np.int64), order
 
 
-def running_popularity(long_views: NDArray[np.float64], live: int) -> NDArray[np.float64]:
+def running_popularity(watched: NDArray[np.float64], live: int) -> NDArray[np.float64]:
     """Cumulative chance of each live video in each region's popularity arm: [regions, live]."""
-    weights = long_views[:, :live] + PRIOR_LONG_VIEWS
+    weights = (watched[:, :live] + PRIOR_WATCHED) ** POPULARITY_POWER
     running = np.cumsum(weights, axis=1)
     answer: NDArray[np.float64] = running / running[:, -1:]
     return answer
 
 
-def decayed(long_views: NDArray[np.float64], videos: int) -> NDArray[np.float64]:
-    """Long views [regions, videos] an hour later, with room for new videos."""
+def decayed(watched: NDArray[np.float64], videos: int) -> NDArray[np.float64]:
+    """Counts [regions, videos] an hour later, with room for new videos."""
     grown = np.zeros((REGIONS, videos))
-    grown[:, : long_views.shape[1]] = long_views * 0.5 ** (1.0 / HALF_LIFE_HOURS)
+    grown[:, : watched.shape[1]] = watched * 0.5 ** (1.0 / HALF_LIFE_HOURS)
     return grown
 
 
@@ -92,7 +93,7 @@ def top_topics(long_views: NDArray[np.float32], found: NDArray[np.int16]) -> int
 @compiled
 def followed_count(following: Following, u: int) -> int:
     """Authors that the viewer follows."""
-    return following.start[u + 1] - following.start[u] + following.later_count[u]
+    return int(following.start[u + 1] - following.start[u] + following.later_count[u])
 
 
 @compiled
@@ -100,23 +101,28 @@ def _followed(following: Following, u: int, rank: int) -> int:
     """The author at a rank among those that the viewer follows."""
     early = following.start[u + 1] - following.start[u]
     if rank < early:
-        return following.author[following.start[u] + rank]
+        return int(following.author[following.start[u] + rank])
     row = following.later_last[u]
     for _ in range(rank - early):
         row = following.later_previous[row]
-    return following.later_author[row]
+    return int(following.later_author[row])
 
 
 @compiled
-def choose(
-    catalogue: Catalogue, following: Following, u: int, region: int, topics: NDArray[np.int16], count: int,
+def draw(
+    catalogue: Catalogue,
+    following: Following,
+    u: int,
+    region: int,
+    topics: NDArray[np.int16],
+    count: int,
     rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """One video for the viewer, whose top topics are topics[:count], and the arm that drew it."""
+    """One draw of the mixture for the viewer, whose top topics are topics[:count]: the video and its arm."""
     arm_point, point, second = rng.random(), rng.random(), rng.random()
     if arm_point < ARM_SHARES[0]:
         found = np.searchsorted(catalogue.running[region], point, side="right")
-        return min(found, catalogue.live - 1), POPULAR
+        return min(int(found), catalogue.live - 1), POPULAR
     followed = followed_count(following, u)
     if arm_point < ARM_SHARES[0] + ARM_SHARES[1] and followed > 0:
         author = _followed(following, u, int(point * followed))
@@ -131,7 +137,7 @@ def choose(
 
 
 @compiled
-def propensity(
+def mixture_chance(
     catalogue: Catalogue, following: Following, u: int, region: int, topics: NDArray[np.int16], count: int, v: int
 ) -> float:
     """Chance that the mixture draws the live video `v` for the viewer."""
@@ -149,4 +155,4 @@ def propensity(
     for place in range(count):
         if topics[place] == catalogue.topic[v]:
             chance += ARM_SHARES[2] / (count * catalogue.topic_live[topics[place]])
-    return chance + uniform / catalogue.live
+    return float(chance + uniform / catalogue.live)

@@ -17,7 +17,8 @@ def empty_set(expected: int) -> NDArray[np.int64]:
 @compiled
 def pair(first: int, second: int) -> int:
     """The key of a pair of row numbers."""
-    return (np.int64(first) << 32) | np.int64(second)
+    key: int = (np.int64(first) << 32) | np.int64(second)  # type: ignore[assignment]
+    return key
 
 
 @compiled
@@ -29,7 +30,8 @@ def _slot(keys: NDArray[np.int64], key: int) -> int:
     place = np.int64(mixed >> np.uint64(32)) & mask
     while keys[place] != EMPTY and keys[place] != key:
         place = (place + 1) & mask
-    return place
+    found: int = place  # type: ignore[assignment]
+    return found
 
 
 @compiled

@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 
 from simulation.ids import VIDEO, VIEWER, row_of
 from simulation.law import HOUR_MS, REGIONS
-from simulation.logged_sessions import is_long_view
 from simulation.logging_policy import HALF_LIFE_HOURS
 from simulation.public import PublicUser, PublicVideo, WideRow
 from simulation.room import Room
@@ -78,7 +77,7 @@ class Uniform(BuiltIn):
 
 
 class Popularity(BuiltIn):
-    """Most long views in the viewer's region, halving every day, counted on through the judging."""
+    """Most views of at least half in the viewer's region, halving every day, counted on through the judging."""
 
     def __init__(self, author_cap: int = AUTHOR_CAP) -> None:
         super().__init__(author_cap)
@@ -92,15 +91,15 @@ class Popularity(BuiltIn):
         self._updated_ms = room.world.day_start_ms(room.world.day)
 
     def score(self, viewer: int, now_ms: int, live: int) -> NDArray[np.float64]:
-        """Decayed long views in the region."""
+        """Decayed views of at least half in the region."""
         self._bring_up_to(now_ms)
         return self._views[self.room.viewers.region[viewer], :live]
 
     def feedback(self, viewer_id: str, rows: list[WideRow]) -> None:
-        """Count the long views."""
+        """Count what was at least half watched."""
         region = self.room.viewers.region[row_of(viewer_id, VIEWER)]
         for row in rows:
-            if is_long_view(row.play_ms, row.length_ms):
+            if 2 * row.play_ms >= row.length_ms:
                 self._views[region, row_of(row.video_id, VIDEO)] += 1.0
 
     def _bring_up_to(self, now_ms: int) -> None:

@@ -90,35 +90,42 @@ class Policy(Protocol):
 def users_table(viewers: Viewers, rows: NDArray[np.int64]) -> pa.Table:
     """Public columns of some viewers."""
     topics = int(viewers.chosen_topics.max(initial=0)).bit_length()
-    return pa.table({
-        "viewer_id": name_all(VIEWER, rows),
-        "region": name_all(REGION, viewers.region[rows]),
-        "language": name_all(LANGUAGE, viewers.language[rows]),
-        "languages": pa.array([bits(f"{LANGUAGE}{{}}".format, int(mask), LANGUAGES) for mask in viewers.spoken[rows]],
-                              pa.list_(pa.string())),
-        "device": pa.array(np.array(DEVICES)[viewers.device[rows]].tolist(), pa.string()),
-        "age_band": pa.array(np.array(AGE_BANDS)[viewers.age_band[rows]].tolist(), pa.string()),
-        "signup_ms": pa.array(viewers.signup_ms[rows]),
-        "chosen_topics": pa.array(
-            [bits(f"{TOPIC}{{}}".format, int(mask), topics) for mask in viewers.chosen_topics[rows]],
-            pa.list_(pa.string())),
-    })
+    return pa.table(
+        {
+            "viewer_id": name_all(VIEWER, rows),
+            "region": name_all(REGION, viewers.region[rows]),
+            "language": name_all(LANGUAGE, viewers.language[rows]),
+            "languages": pa.array(
+                [bits(f"{LANGUAGE}{{}}".format, int(mask), LANGUAGES) for mask in viewers.spoken[rows]],
+                pa.list_(pa.string()),
+            ),
+            "device": pa.array(np.array(DEVICES)[viewers.device[rows]].tolist(), pa.string()),
+            "age_band": pa.array(np.array(AGE_BANDS)[viewers.age_band[rows]].tolist(), pa.string()),
+            "signup_ms": pa.array(viewers.signup_ms[rows]),
+            "chosen_topics": pa.array(
+                [bits(f"{TOPIC}{{}}".format, int(mask), topics) for mask in viewers.chosen_topics[rows]],
+                pa.list_(pa.string()),
+            ),
+        }
+    )
 
 
 def videos_table(videos: Videos, rows: NDArray[np.int64]) -> pa.Table:
     """Public columns of some videos."""
     flat = pa.array(videos.embedding[rows].ravel())
-    return pa.table({
-        "video_id": name_all(VIDEO, rows),
-        "author_id": name_all(CREATOR, videos.author[rows]),
-        "topic": name_all(TOPIC, videos.public_topic[rows]),
-        "length_ms": pa.array(videos.length_ms[rows]),
-        "thumbnail_cluster": pa.array(videos.thumbnail_cluster[rows].astype(np.int32)),
-        "language": name_all(LANGUAGE, videos.language[rows]),
-        "region": name_all(REGION, videos.region[rows]),
-        "upload_ms": pa.array(videos.upload_ms[rows]),
-        "content_embedding": pa.FixedSizeListArray.from_arrays(flat, EMBEDDING_DIMENSIONS),
-    })
+    return pa.table(
+        {
+            "video_id": name_all(VIDEO, rows),
+            "author_id": name_all(CREATOR, videos.author[rows]),
+            "topic": name_all(TOPIC, videos.public_topic[rows]),
+            "length_ms": pa.array(videos.length_ms[rows]),
+            "thumbnail_cluster": pa.array(videos.thumbnail_cluster[rows].astype(np.int32)),
+            "language": name_all(LANGUAGE, videos.language[rows]),
+            "region": name_all(REGION, videos.region[rows]),
+            "upload_ms": pa.array(videos.upload_ms[rows]),
+            "content_embedding": pa.FixedSizeListArray.from_arrays(flat, EMBEDDING_DIMENSIONS),
+        }
+    )
 
 
 def public_users(viewers: Viewers, low: int, high: int) -> list[PublicUser]:

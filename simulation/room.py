@@ -10,15 +10,34 @@ from simulation.compiled import compiled
 from simulation.law import FOLLOW, HOUR_MS, KernelLaw, return_probability
 from simulation.session import BETWEEN_VIDEOS_MS, ROW, Session, new_session, view
 from simulation.utility import (
-    VideoTable, ViewerTable, attention, base_appeal, expected_reward, mood_appeal, noise_nodes, repetition_appeal)
+    VideoTable,
+    ViewerTable,
+    attention,
+    base_appeal,
+    expected_reward,
+    mood_appeal,
+    noise_nodes,
+    repetition_appeal,
+)
 from simulation.world import World
 
 
 @compiled
 def watch_page(
-    law: KernelLaw, quantiles: NDArray[np.float32], nodes: NDArray[np.float64], viewers: ViewerTable,
-    videos: VideoTable, session: Session, u: int, page: NDArray[np.int64], now_ms: int, trend: NDArray[np.float32],
-    seen: NDArray[np.bool_], follows: NDArray[np.bool_], draws: NDArray[np.float64], rows: NDArray[np.void],
+    law: KernelLaw,
+    quantiles: NDArray[np.float32],
+    nodes: NDArray[np.float64],
+    viewers: ViewerTable,
+    videos: VideoTable,
+    session: Session,
+    u: int,
+    page: NDArray[np.int64],
+    now_ms: int,
+    trend: NDArray[np.float32],
+    seen: NDArray[np.bool_],
+    follows: NDArray[np.bool_],
+    draws: NDArray[np.float64],
+    rows: NDArray[np.void],
     rewards: NDArray[np.float64],
 ) -> tuple[int, bool]:
     """A viewer works down a page, one row of `draws` for each view: views, and whether the session ended.
@@ -29,12 +48,21 @@ def watch_page(
         v = page[n]
         author, length_ms = videos.author[v], videos.length_ms[v]
         known = base_appeal(
-            law, viewers, videos, u, v, now_ms // (6 * HOUR_MS) % 4, now_ms, trend, follows[author], seen[v])
+            law, viewers, videos, u, v, now_ms // (6 * HOUR_MS) % 4, now_ms, trend, follows[author], seen[v]
+        )
         known += repetition_appeal(law, session.window, videos.topic[v], author)
         rewards[n] = expected_reward(
-            law, nodes, known + mood_appeal(law, session.mood[0], length_ms), attention(law, n),
-            viewers.propensities[u], videos.creator_quality[v], videos.bait[v], follows[author], length_ms,
-            law.noise_sd)
+            law,
+            nodes,
+            known + mood_appeal(law, session.mood[0], length_ms),
+            attention(law, n),
+            viewers.propensities[u],
+            videos.creator_quality[v],
+            videos.bait[v],
+            follows[author],
+            length_ms,
+            law.noise_sd,
+        )
         ended = view(law, quantiles, viewers, videos, session, u, v, known, n, follows[author], draws[n], rows, n)
         rows[n].time_ms = now_ms
         seen[v] = True
@@ -106,8 +134,22 @@ class Room:
         """Let a viewer work down a page: rows, true expected rewards, whether the session ended."""
         rows, rewards = np.zeros(len(page), ROW), np.zeros(len(page))
         views, ended = watch_page(
-            self.world.law.kernel, quantile_table(), self.nodes, self.viewers, self.videos, seat.session, seat.viewer,
-            page, now_ms, self.world.trend(now_ms), seat.seen, seat.follows, draws, rows, rewards)
+            self.world.law.kernel,
+            quantile_table(),
+            self.nodes,
+            self.viewers,
+            self.videos,
+            seat.session,
+            seat.viewer,
+            page,
+            now_ms,
+            self.world.trend(now_ms),
+            seat.seen,
+            seat.follows,
+            draws,
+            rows,
+            rewards,
+        )
         seat.appeal_sum += float(rows["appeal"][:views].sum())
         seat.appeal_count += views
         return rows[:views], rewards[:views], ended

@@ -54,8 +54,10 @@ def gini(amounts: NDArray[np.float64]) -> float:
 
 
 def gap_closed(
-    policy: JudgeResult | Sequence[JudgeResult], popularity: JudgeResult | Sequence[JudgeResult],
-    oracle: JudgeResult | Sequence[JudgeResult], rng: np.random.Generator,
+    policy: JudgeResult | Sequence[JudgeResult],
+    popularity: JudgeResult | Sequence[JudgeResult],
+    oracle: JudgeResult | Sequence[JudgeResult],
+    rng: np.random.Generator,
 ) -> GapClosed:
     """Mean over seeds of the closed gap; interval by resampling seeds, and viewers within each, paired.
 
@@ -90,9 +92,7 @@ def _mean(run: JudgeResult, picks: NDArray[np.int64]) -> NDArray[np.float64]:
     return answer
 
 
-def _resampled(
-    trio: tuple[JudgeResult, JudgeResult, JudgeResult], rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _resampled(trio: tuple[JudgeResult, JudgeResult, JudgeResult], rng: np.random.Generator) -> NDArray[np.float64]:
     """Closed gap of each bootstrap resample of the viewers: [resamples]."""
     count = len(trio[0].viewer_ids)
     picks = rng.integers(count, size=(RESAMPLES, count))

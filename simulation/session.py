@@ -8,17 +8,39 @@ from numpy.typing import NDArray
 from simulation.compiled import compiled
 from simulation.law import KernelLaw
 from simulation.utility import (
-    ACTION_DRAW, END_DRAW, NOISE_DRAW, VideoTable, ViewerTable, attention, mood_appeal, respond, sigmoid)
+    ACTION_DRAW,
+    END_DRAW,
+    NOISE_DRAW,
+    VideoTable,
+    ViewerTable,
+    attention,
+    mood_appeal,
+    respond,
+    sigmoid,
+)
 
 PAGE_SIZE = 20
 RECENT, RECENT_APPEALS = 10, 5
 BETWEEN_VIDEOS_MS = 400
 VIEWS, LEAVES_IN_A_ROW = range(2)
 
-ROW = np.dtype([
-    ("viewer", np.int32), ("video", np.int32), ("session", np.int64), ("position", np.int32), ("arm", np.int8),
-    ("propensity", np.float64), ("time_ms", np.int64), ("play_ms", np.int32), ("actions", np.int32),
-    ("left", np.bool_), ("follows", np.bool_), ("known_appeal", np.float32), ("appeal", np.float32)])
+ROW = np.dtype(
+    [
+        ("viewer", np.int32),
+        ("video", np.int32),
+        ("session", np.int64),
+        ("position", np.int32),
+        ("arm", np.int8),
+        ("propensity", np.float64),
+        ("time_ms", np.int64),
+        ("play_ms", np.int32),
+        ("actions", np.int32),
+        ("left", np.bool_),
+        ("follows", np.bool_),
+        ("known_appeal", np.float32),
+        ("appeal", np.float32),
+    ]
+)
 """What happened, by row numbers. `known_appeal` has neither mood nor noise; `appeal` has both."""
 
 
@@ -33,8 +55,9 @@ class Session(NamedTuple):
 
 def new_session(mood: float = 0.0) -> Session:
     """A session without views."""
-    return Session(np.full((2, RECENT), -1, np.int32), np.zeros(RECENT_APPEALS), np.zeros(2, np.int64),
-                   np.array([mood]))
+    return Session(
+        np.full((2, RECENT), -1, np.int32), np.zeros(RECENT_APPEALS), np.zeros(2, np.int64), np.array([mood])
+    )
 
 
 @compiled
@@ -76,16 +99,35 @@ def fill_draws(rng: np.random.Generator, draws: NDArray[np.float64]) -> None:
 
 @compiled
 def view(
-    law: KernelLaw, quantiles: NDArray[np.float32], viewers: ViewerTable, videos: VideoTable, session: Session,
-    u: int, v: int, known: float, position: int, follows: bool, draws: NDArray[np.float64], rows: NDArray[np.void],
+    law: KernelLaw,
+    quantiles: NDArray[np.float32],
+    viewers: ViewerTable,
+    videos: VideoTable,
+    session: Session,
+    u: int,
+    v: int,
+    known: float,
+    position: int,
+    follows: bool,
+    draws: NDArray[np.float64],
+    rows: NDArray[np.void],
     n: int,
 ) -> bool:
     """Let the viewer see a video of known appeal, write row `n` (but arm, propensity, time); whether it ends."""
     length_ms, bait = videos.length_ms[v], videos.bait[v]
     a = known + mood_appeal(law, session.mood[0], length_ms) + law.noise_sd * draws[NOISE_DRAW]
     play_ms, actions, left = respond(
-        law, quantiles, a, attention(law, position), viewers.propensities[u], videos.creator_quality[v], bait,
-        follows, length_ms, draws)
+        law,
+        quantiles,
+        a,
+        attention(law, position),
+        viewers.propensities[u],
+        videos.creator_quality[v],
+        bait,
+        follows,
+        length_ms,
+        draws,
+    )
     rows[n].viewer = u
     rows[n].video = v
     rows[n].position = position

@@ -65,15 +65,19 @@ class Tally:
         return JudgeResult(
             reward_per_view=float(reward.sum() / max(views.sum(), 1.0)),
             viewer_ids=[f"{VIEWER}{viewer}" for viewer in self._reward],
-            viewer_reward=reward, viewer_views=views,
+            viewer_reward=reward,
+            viewer_views=views,
             session_views=len(shown) / max(self.session_ends, 1),
             return_probability=float(np.mean(self._returns)),
             coverage=float((counts > 0).mean()),
-            creator_gini=gini(by_creator[has_video]),
+            creator_gini=gini(by_creator[has_video].astype(np.float64)),
             new_viewer_reward=float(np.mean(np.concatenate(first))) if first else float("nan"),
             good_new_video_views=self._good_new_video_views(room, shown),
-            repeats=self.repeats, invalid=self.invalid, author_cap_breaches=self.cap_breaches,
-            missing_views=self.missing)
+            repeats=self.repeats,
+            invalid=self.invalid,
+            author_cap_breaches=self.cap_breaches,
+            missing_views=self.missing,
+        )
 
     def _good_new_video_views(self, room: Room, shown: NDArray[np.int64]) -> float:
         """First-day views of a good new video for each 1000 views judged."""

@@ -23,9 +23,11 @@ class Trends:
         counts = rng.poisson(1.0 / law.burst_gap_days, REGIONS)
         total = int(counts.sum())
         begin = day_ms + (rng.random(total) * DAY_MS).astype(np.int64)
-        return Trends(np.concatenate([self.region, np.repeat(np.arange(REGIONS), counts)]),
-                      np.concatenate([self.topic, rng.integers(TOPICS, size=total)]),
-                      np.concatenate([self.begin_ms, begin]))
+        return Trends(
+            np.concatenate([self.region, np.repeat(np.arange(REGIONS), counts)]),
+            np.concatenate([self.topic, rng.integers(TOPICS, size=total)]),
+            np.concatenate([self.begin_ms, begin]),
+        )
 
     def at(self, law: Law, topics: int, now_ms: int) -> NDArray[np.float32]:
         """Strength of each topic's trend, peak 1: [regions, topics]."""

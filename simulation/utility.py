@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from simulation.beta_table import quantile
 from simulation.compiled import compiled
-from simulation.law import (
-    COMMENT, DAY_MS, FOLLOW, HIDE_AUTHOR, LIKE, NOT_INTERESTED, REPORT, SAVE, SHARE, KernelLaw)
+from simulation.law import COMMENT, DAY_MS, FOLLOW, HIDE_AUTHOR, LIKE, NOT_INTERESTED, REPORT, SAVE, SHARE, KernelLaw
 
 LEAVE_LOW_MS, LEAVE_HIGH_MS = 300, 3000
 MAX_RATIO = 3.0
@@ -51,8 +50,16 @@ def sigmoid(x: float) -> float:
 
 @compiled
 def base_appeal(
-    law: KernelLaw, viewers: ViewerTable, videos: VideoTable, u: int, v: int, daypart: int, now_ms: int,
-    trend: NDArray[np.float32], follows: bool, seen: bool,
+    law: KernelLaw,
+    viewers: ViewerTable,
+    videos: VideoTable,
+    u: int,
+    v: int,
+    daypart: int,
+    now_ms: int,
+    trend: NDArray[np.float32],
+    follows: bool,
+    seen: bool,
 ) -> float:
     """Appeal without mood, recent views and noise; `trend`: [regions, topics]."""
     best = -1.0
@@ -71,7 +78,7 @@ def base_appeal(
         a += law.unspoken_language
     if seen:
         a += law.seen_before
-    return a
+    return float(a)
 
 
 @compiled
@@ -89,9 +96,7 @@ def hidden_sd(law: KernelLaw, knows_mood: bool) -> float:
 
 
 @compiled
-def repetition_appeal(
-    law: KernelLaw, window: NDArray[np.int32], topic: int, author: int
-) -> float:
+def repetition_appeal(law: KernelLaw, window: NDArray[np.int32], topic: int, author: int) -> float:
     """Tiredness of the topics (row 0) and authors (row 1) of the last ten views."""
     a = 0.0
     for i in range(window.shape[1]):
@@ -116,7 +121,12 @@ def ratio_logit(law: KernelLaw, a: float, length_ms: int) -> float:
 
 @compiled
 def action_chance(
-    law: KernelLaw, action: int, a: float, propensities: NDArray[np.float32], creator_quality: float, bait: bool,
+    law: KernelLaw,
+    action: int,
+    a: float,
+    propensities: NDArray[np.float32],
+    creator_quality: float,
+    bait: bool,
     follows: bool,
 ) -> float:
     """Chance of one action after a watch; nobody follows an author twice."""
@@ -138,8 +148,14 @@ def attention(law: KernelLaw, position: int) -> float:
 
 @compiled
 def reward_of(
-    law: KernelLaw, a: float, attended: float, propensities: NDArray[np.float32], creator_quality: float,
-    bait: bool, follows: bool, length_ms: int,
+    law: KernelLaw,
+    a: float,
+    attended: float,
+    propensities: NDArray[np.float32],
+    creator_quality: float,
+    bait: bool,
+    follows: bool,
+    length_ms: int,
 ) -> float:
     """Expected reward given the appeal `a`, noise included:
 
@@ -162,15 +178,22 @@ def reward_of(
 
 @compiled
 def expected_reward(
-    law: KernelLaw, nodes: NDArray[np.float64], a: float, attended: float, propensities: NDArray[np.float32],
-    creator_quality: float, bait: bool, follows: bool, length_ms: int, noise_sd: float,
+    law: KernelLaw,
+    nodes: NDArray[np.float64],
+    a: float,
+    attended: float,
+    propensities: NDArray[np.float32],
+    creator_quality: float,
+    bait: bool,
+    follows: bool,
+    length_ms: int,
+    noise_sd: float,
 ) -> float:
     """`reward_of` averaged over normal noise by Gauss-Hermite nodes [2, n]: places, weights."""
     total = 0.0
     for i in range(nodes.shape[1]):
         noisy = a + noise_sd * nodes[0, i]
-        total += nodes[1, i] * reward_of(
-            law, noisy, attended, propensities, creator_quality, bait, follows, length_ms)
+        total += nodes[1, i] * reward_of(law, noisy, attended, propensities, creator_quality, bait, follows, length_ms)
     return total
 
 
@@ -182,8 +205,16 @@ def noise_nodes(count: int = 7) -> NDArray[np.float64]:
 
 @compiled
 def respond(
-    law: KernelLaw, quantiles: NDArray[np.float32], a: float, attended: float, propensities: NDArray[np.float32],
-    creator_quality: float, bait: bool, follows: bool, length_ms: int, draws: NDArray[np.float64],
+    law: KernelLaw,
+    quantiles: NDArray[np.float32],
+    a: float,
+    attended: float,
+    propensities: NDArray[np.float32],
+    creator_quality: float,
+    bait: bool,
+    follows: bool,
+    length_ms: int,
+    draws: NDArray[np.float64],
 ) -> tuple[int, int, bool]:
     """What happens by chance given the appeal, noise included: play_ms, action bits, left within three seconds."""
     if draws[ATTENTION_DRAW] >= attended or draws[LEAVE_DRAW] < leave_chance(law, a, bait):
@@ -194,7 +225,6 @@ def respond(
         ratio = 1.0 + (MAX_RATIO - 1.0) * ratio
     actions = 0
     for action in (LIKE, COMMENT, SHARE, SAVE, FOLLOW, NOT_INTERESTED, HIDE_AUTHOR, REPORT):
-        if draws[ACTION_DRAW + action] < action_chance(
-                law, action, a, propensities, creator_quality, bait, follows):
+        if draws[ACTION_DRAW + action] < action_chance(law, action, a, propensities, creator_quality, bait, follows):
             actions |= 1 << action
     return max(int(ratio * length_ms), 1), actions, False

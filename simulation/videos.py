@@ -10,9 +10,10 @@ from simulation.topics import Topics
 from simulation.viewers import draw_region_and_language
 
 DURATION_LOG_SD = 0.35
+STYLE_SHARES = (0.1, 0.18, 0.22, 0.22, 0.18, 0.1)
 MISLABELLED_SHARE = 0.1
 THUMBNAIL_NOISE_SHARE = 0.2
-EMBEDDING_NOISE_SD = 0.6
+EMBEDDING_NOISE_SD = 0.8
 LATE_TOPIC_SHARE = 0.15
 
 
@@ -68,13 +69,21 @@ def draw_creators(rng: np.random.Generator, law: Law, count: int) -> Creators:
     region, language = draw_region_and_language(rng, count)
     fame = np.floor((1.0 - rng.random(count)) ** (-1.0 / (law.follower_exponent - 1.0)))
     return Creators(
-        first_topic=first, second_topic=np.where(rng.random(count) < 0.5, first, second),
+        first_topic=first,
+        second_topic=np.where(rng.random(count) < 0.5, first, second),
         quality=law.creator_quality_sd * rng.standard_normal(count, np.float32),
-        fame=fame, region=region, language=language)
+        fame=fame,
+        region=region,
+        language=language,
+    )
 
 
 def draw_videos(
-    rng: np.random.Generator, law: Law, topics: Topics, creators: Creators, upload_ms: NDArray[np.int64],
+    rng: np.random.Generator,
+    law: Law,
+    topics: Topics,
+    creators: Creators,
+    upload_ms: NDArray[np.int64],
     late_topic: int = -1,
 ) -> Videos:
     """New videos of these creators, one for each upload time (ascending)."""
@@ -85,17 +94,25 @@ def draw_videos(
     taste /= np.linalg.norm(taste, axis=1, keepdims=True)
     bait = rng.random(count) < law.bait_share
     quality = 0.5 * creators.quality[author] + law.video_quality_sd * rng.standard_normal(count, np.float32)
-    style = rng.integers(STYLES, size=count).astype(np.int8)
+    style = rng.choice(STYLES, count, p=STYLE_SHARES).astype(np.int8)
     seconds = np.array(STYLE_MEDIAN_SECONDS)[style] * rng.lognormal(0.0, DURATION_LOG_SD, count)
     guess = rng.integers(STYLES, size=count).astype(np.int8)
     wrong = rng.integers(TOPICS, size=count).astype(np.int16)
     return Videos(
-        author=author, topic=topic, public_topic=np.where(rng.random(count) < MISLABELLED_SHARE, wrong, topic),
-        taste=taste, quality=(quality + law.bait_quality * bait).astype(np.float32),
-        style=style, thumbnail_cluster=np.where(rng.random(count) < THUMBNAIL_NOISE_SHARE, guess, style),
+        author=author,
+        topic=topic,
+        public_topic=np.where(rng.random(count) < MISLABELLED_SHARE, wrong, topic),
+        taste=taste,
+        quality=(quality + law.bait_quality * bait).astype(np.float32),
+        style=style,
+        thumbnail_cluster=np.where(rng.random(count) < THUMBNAIL_NOISE_SHARE, guess, style),
         length_ms=(1000 * np.clip(seconds, 5, 600)).astype(np.int32),
-        language=creators.language[author], region=creators.region[author],
-        bait=bait, upload_ms=upload_ms, embedding=content_embedding(rng, taste))
+        language=creators.language[author],
+        region=creators.region[author],
+        bait=bait,
+        upload_ms=upload_ms,
+        embedding=content_embedding(rng, taste),
+    )
 
 
 def _draw_topic(

@@ -5,14 +5,14 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from simulation.law import (
-    ACTIONS, DAYPARTS, DIMENSIONS, GROUPS, LANGUAGES, MAX_INTERESTS, STYLES, TOPICS, Law)
+from simulation.law import ACTIONS, DAYPARTS, DIMENSIONS, LANGUAGES, MAX_INTERESTS, STYLES, TOPICS, Law
 from simulation.topics import Topics
 
 REGION_SHARE = np.array([0.3, 0.25, 0.2, 0.15, 0.1])
-REGION_LANGUAGE = np.array([0, 1, 2, 3, 0], np.int8)
+REGION_LANGUAGE = np.array([0, 0, 0, 1, 2], np.int8)
+LANGUAGE_SHARE = np.array([0.6, 0.2, 0.12, 0.08])
 MAIN_LANGUAGE_SHARE = 0.9
-SECOND_LANGUAGE_SHARE = 0.4
+SECOND_LANGUAGE_SHARE = 0.6
 DEVICES = ("android", "ios", "web")
 AGE_BANDS = ("13-17", "18-24", "25-34", "35-44", "45-54", "55+")
 CHOOSE_TOPICS_SHARE = 0.3
@@ -46,12 +46,10 @@ class Viewers:
         return Viewers(*(np.concatenate([getattr(self, f.name), getattr(others, f.name)]) for f in fields(self)))
 
 
-def draw_region_and_language(
-    rng: np.random.Generator, count: int
-) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+def draw_region_and_language(rng: np.random.Generator, count: int) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Region and first language of `count` people; most speak their region's language."""
     region = rng.choice(len(REGION_SHARE), count, p=REGION_SHARE).astype(np.int8)
-    other = rng.integers(LANGUAGES, size=count).astype(np.int8)
+    other = rng.choice(LANGUAGES, count, p=LANGUAGE_SHARE)
     main = rng.random(count) < MAIN_LANGUAGE_SHARE
     return region, np.where(main, REGION_LANGUAGE[region], other).astype(np.int8)
 
@@ -60,24 +58,28 @@ def draw_viewers(rng: np.random.Generator, law: Law, topics: Topics, signup_ms: 
     """New viewers, one for each sign-up time."""
     count = len(signup_ms)
     region, language = draw_region_and_language(rng, count)
-    second = rng.integers(LANGUAGES, size=count)
+    second = rng.choice(LANGUAGES, count, p=LANGUAGE_SHARE)
     spoken = (1 << language) | np.where(rng.random(count) < SECOND_LANGUAGE_SHARE, 1 << second, 0)
     cluster = _draw_clusters(rng, law, count)
     interests, weights = _draw_interests(rng, law, topics.log_demand[cluster])
     hint = (topics.group(interests[:, 0]) + 2) % len(AGE_BANDS)
     hinted = rng.random(count) < AGE_HINT_SHARE
     return Viewers(
-        region=region, language=language, spoken=spoken.astype(np.uint8),
+        region=region,
+        language=language,
+        spoken=spoken.astype(np.uint8),
         device=rng.choice(len(DEVICES), count, p=[0.55, 0.35, 0.1]).astype(np.int8),
         age_band=np.where(hinted, hint, rng.integers(len(AGE_BANDS), size=count)).astype(np.int8),
         signup_ms=signup_ms,
         chosen_topics=_choose_topics(rng, interests, weights),
-        interests=interests, weights=weights,
+        interests=interests,
+        weights=weights,
         deviation=law.taste_noise_sd * rng.standard_normal((count, DIMENSIONS), np.float32),
         style_taste=law.style_taste_sd * rng.standard_normal((count, DAYPARTS, STYLES), np.float32),
         activity=rng.lognormal(np.log(law.activity_median), law.activity_log_sd, count).astype(np.float32),
         propensities=rng.standard_normal((count, len(ACTIONS)), np.float32),
-        cluster=cluster)
+        cluster=cluster,
+    )
 
 
 def _draw_clusters(rng: np.random.Generator, law: Law, count: int) -> NDArray[np.int8]:
@@ -133,8 +135,11 @@ def drifted(viewers: Viewers, rng: np.random.Generator, law: Law, topics: Topics
 
 
 def _swap(
-    rng: np.random.Generator, interests: NDArray[np.int16], weights: NDArray[np.float32],
-    rows: NDArray[np.int64], topics: NDArray[np.int16],
+    rng: np.random.Generator,
+    interests: NDArray[np.int16],
+    weights: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    topics: NDArray[np.int16],
 ) -> None:
     """Put each topic in one used slot of its viewer, in place."""
     used = (weights[rows] > 0).sum(axis=1)
@@ -153,6 +158,3 @@ def taste_vectors(viewers: Viewers, law: Law, topics: Topics) -> NDArray[np.floa
         tastes = mean[:, None, :]
     answer: NDArray[np.float32] = tastes / np.linalg.norm(tastes, axis=2, keepdims=True)
     return answer
-
-
-assert GROUPS == len(AGE_BANDS)

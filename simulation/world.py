@@ -17,7 +17,7 @@ from simulation.utility import VideoTable, ViewerTable
 from simulation.videos import Creators, Videos, draw_creators, draw_videos
 from simulation.viewers import Viewers, draw_viewers, drifted, taste_vectors
 
-CATALOGUE_DAYS = 7  # the initial videos were uploaded in so many days before the start
+CATALOGUE_DAYS = 1
 SIGNUP_DAYS = 180
 TRUTH_FILE, MANIFEST_FILE = "truth.npz", "manifest.json"
 
@@ -51,11 +51,16 @@ class World:
     seen_start: NDArray[np.int64] | None = None  # [viewers at the history's end + 1]
     seen_video: NDArray[np.int32] | None = None
     region_views: NDArray[np.float64] = field(default_factory=lambda: np.zeros((REGIONS, 0)))
-    """Long views [regions, videos] of the history, halving every day."""
+    """Decayed first views of at least half, at the history's end: [regions, videos]., halving every day."""
 
     @classmethod
     def build(
-        cls, seed: int, users: int = 10_000, videos: int = 50_000, law: str = "plain", days: int = 14,
+        cls,
+        seed: int,
+        users: int = 10_000,
+        videos: int = 50_000,
+        law: str = "plain",
+        days: int = 14,
         start_ms: int = EPOCH_MS,
     ) -> "World":
         """The world just before its first day; `users` and `videos` count those at the start."""
@@ -72,8 +77,16 @@ class World:
         viewers = draw_viewers(rng, rules, topics, signups)
         has_video = np.bincount(catalogue.author, minlength=len(creators)) > 0
         follows = draw_follows(stream(seed, "follows"), rules, viewers, creators, has_video, start_ms)
-        world = cls(Setup(seed, users, videos, law, days, start_ms), rules, topics, viewers, creators, catalogue,
-                    follows, np.zeros(users))
+        world = cls(
+            Setup(seed, users, videos, law, days, start_ms),
+            rules,
+            topics,
+            viewers,
+            creators,
+            catalogue,
+            follows,
+            np.zeros(users),
+        )
         for day in range(-4, 0):
             world.trends = world.trends.with_day(seed, rules, day, world.day_start_ms(day))
         return world
@@ -100,28 +113,42 @@ class World:
         share = law.judged_new_viewers_share if judged else law.new_viewers_share
         rng = stream(self.setup.seed, "users", self.day + 1)
         self.viewers = self.viewers.joined(
-            draw_viewers(rng, law, self.topics, _times(rng, start, share * self.setup.users)))
+            draw_viewers(rng, law, self.topics, _times(rng, start, share * self.setup.users))
+        )
         self.satisfaction = np.append(self.satisfaction, np.zeros(len(self.viewers) - len(self.satisfaction)))
         rng = stream(self.setup.seed, "videos", self.day + 1)
         fresh = draw_creators(rng, law, round(law.new_creators_share * len(self.creators)))
         self.creators = self.creators.joined(fresh)
         uploads = _times(rng, start, law.new_videos_share * self.setup.videos)
-        self.videos = self.videos.joined(
-            draw_videos(rng, law, self.topics, self.creators, uploads, self.late_topic))
+        self.videos = self.videos.joined(draw_videos(rng, law, self.topics, self.creators, uploads, self.late_topic))
 
     def viewer_table(self) -> ViewerTable:
         """Today's viewers for compiled code."""
         people = self.viewers
-        return ViewerTable(taste_vectors(people, self.law, self.topics), people.style_taste, people.region,
-                           people.spoken, people.propensities)
+        return ViewerTable(
+            taste_vectors(people, self.law, self.topics),
+            people.style_taste,
+            people.region,
+            people.spoken,
+            people.propensities,
+        )
 
     def video_table(self) -> VideoTable:
         """Today's videos for compiled code."""
         shown = self.videos
         return VideoTable(
-            shown.taste, shown.quality, shown.style, shown.topic, shown.author, shown.language, shown.length_ms,
-            shown.bait, shown.upload_ms, self.topics.ageing_per_day[shown.topic],
-            self.creators.quality[shown.author])
+            shown.taste,
+            shown.quality,
+            shown.style,
+            shown.topic,
+            shown.author,
+            shown.language,
+            shown.length_ms,
+            shown.bait,
+            shown.upload_ms,
+            self.topics.ageing_per_day[shown.topic],
+            self.creators.quality[shown.author],
+        )
 
     def trend(self, now_ms: int) -> NDArray[np.float32]:
         """Trends at the hour of `now_ms`: [regions, topics]."""
@@ -135,7 +162,7 @@ class World:
         """Videos that the viewer saw in the history, ascending; ones that the client never reported included."""
         if self.seen_start is None or self.seen_video is None or viewer + 1 >= len(self.seen_start):
             return np.zeros(0, np.int32)
-        return self.seen_video[self.seen_start[viewer]:self.seen_start[viewer + 1]]
+        return self.seen_video[self.seen_start[viewer] : self.seen_start[viewer + 1]]
 
     def close_day(self, rows: NDArray[np.int64], mean_appeal: NDArray[np.float64]) -> None:
         """Move the satisfaction of the viewers `rows` toward the mean appeal of their day."""
@@ -153,9 +180,16 @@ class World:
         edges = self.follows
         start = self.seen_start if self.seen_start is not None else np.zeros(1, np.int64)
         video = self.seen_video if self.seen_video is not None else np.zeros(0, np.int32)
-        np.savez(folder / TRUTH_FILE, satisfaction=self.satisfaction, seen_start=start, seen_video=video,
-                 follow_viewer=edges.viewer, follow_author=edges.author, follow_time_ms=edges.time_ms,
-                 region_views=self.region_views)
+        np.savez(
+            folder / TRUTH_FILE,
+            satisfaction=self.satisfaction,
+            seen_start=start,
+            seen_video=video,
+            follow_viewer=edges.viewer,
+            follow_author=edges.author,
+            follow_time_ms=edges.time_ms,
+            region_views=self.region_views,
+        )
         manifest = {**vars(self.setup), "day": self.day}
         (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
 
