@@ -1,0 +1,1 @@
+"""A query -> some thousand candidates: towers, vector index, sources."""
