@@ -126,7 +126,7 @@ def load_bundle(folder: Path, state: FeatureState, now_ms: int) -> Bundle:
         video_tower=video_tower,
         vectors=video_tower.embed(state.table, rows, now_ms),
         unit_content=unit_rows(state.table.embedding),
-        index=VideoIndex.load(folder / INDEX_FILE),
+        index=VideoIndex.from_bytes((folder / INDEX_FILE).read_bytes()),
         neighbours=Neighbours.from_bytes((folder / NEIGHBOURS_FILE).read_bytes()),
         ranker=Ranker.load(folder, RANKER_NAMES),
         value_model=ValueModel(ValueModelConfig(weights=manifest.value_weights)),

@@ -13,7 +13,7 @@ from features.layout import LIKE_BIT, LONG_VIEW_BIT, NEGATIVE_BIT, SKIP_BIT, STR
 
 # numba infers the types of its functions
 # mypy: allow-untyped-defs, allow-untyped-calls
-# ruff: noqa: ANN001, ANN201, ANN202
+# ruff: noqa: ANN001, ANN202
 
 CROSS: Final = (
     "tower_score",

@@ -7,7 +7,7 @@ from core.arrays import Array, Float32, Float64, Int32
 
 # numba infers the types of its functions
 # mypy: allow-untyped-defs, allow-untyped-calls
-# ruff: noqa: ANN001, ANN201, ANN202
+# ruff: noqa: ANN001, ANN202
 
 
 @njit(cache=True)

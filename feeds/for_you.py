@@ -37,7 +37,6 @@ class ForYouParts:
     surface: Callable[[], Surface]
     bundle_id: Callable[[], str]
     applied_offset: Callable[[], int]
-    catch_up: Callable[[], Awaitable[int]]
     engine: Engine
     signer: CursorSigner
     config: ForYouConfig

@@ -61,3 +61,13 @@ class SqliteFeatureStore:
 
     def _put_fact(self, name: str, value: str | int) -> None:
         self._database.execute("INSERT OR REPLACE INTO feature_facts VALUES (?, ?)", (name, value))
+
+    @staticmethod
+    def forget(database: Database, schema: str) -> None:
+        """Drop the rows of any other schema, so that they can be computed again from the log."""
+        database.create(_SCHEMA)
+        found = database.row("SELECT value FROM feature_facts WHERE name = 'schema'", ())
+        if found is not None and found[0] != schema:
+            with database.transaction():
+                database.execute("DELETE FROM features", ())
+                database.execute("DELETE FROM feature_facts", ())

@@ -1,0 +1,69 @@
+"""The sources of the For-You surface over a bundle, with boards that follow the counters."""
+
+import numpy as np
+from numba import njit
+
+from candidate_gen.boards import fresh_board, ranked_board
+from candidate_gen.sources import (
+    BoardSourceConfig,
+    FreshSource,
+    ItemToItemSource,
+    ItemToItemSourceConfig,
+    PopularSource,
+    TwoTowerSource,
+    TwoTowerSourceConfig,
+)
+from core.arrays import Array, Float32, Float64
+from core.query import Query
+from core.stages import Source
+from core.video_table import PUBLIC
+from features.kernels import VIDEO_QUANTA, decayed
+from features.layout import DAY_MS, RATIO, UNIT
+from features.state import FeatureState
+from feeds.bundle import Bundle
+from feeds.config import ForYouConfig
+
+FRESH_AGE_MS = 7 * DAY_MS
+_TWO_DAYS = 1
+
+
+class BundleTowerSource(TwoTowerSource):
+    """The two-tower search with the viewer's recorded state."""
+
+    def __init__(self, bundle: Bundle, config: TwoTowerSourceConfig) -> None:
+        super().__init__(bundle.viewer_tower, bundle.index, config)
+        self._bundle = bundle
+
+    def vector(self, query: Query) -> Float32:
+        """The viewer's vector. [dim + 1] float32"""
+        return self._bundle.viewer_vector(query)
+
+
+def for_you_sources(bundle: Bundle, state: FeatureState, config: ForYouConfig, now_ms: int) -> tuple[Source, ...]:
+    """Two towers, neighbours, the newest and the most watched, with the boards as of now."""
+    table = state.table
+    public = table.visibility == PUBLIC
+    popular = ranked_board(watched_lately(state, now_ms), table.region, len(table), public)
+    fresh = fresh_board(table.upload_ms, table.region, now_ms, FRESH_AGE_MS, 5_000, public)
+    return (
+        BundleTowerSource(bundle, TwoTowerSourceConfig(quota=config.two_tower_quota)),
+        ItemToItemSource(bundle.neighbours, ItemToItemSourceConfig(quota=config.item_to_item_quota)),
+        FreshSource(fresh, table.regions, BoardSourceConfig(quota=config.fresh_quota)),
+        PopularSource(popular, table.regions, BoardSourceConfig(quota=config.popular_quota)),
+    )
+
+
+def watched_lately(state: FeatureState, now_ms: int) -> Float64:
+    """Watch ratios added up over about two days, above 0 for every video so that a board ranks them all. [videos]"""
+    counts = state.videos.counts
+    n = len(state.table)
+    column = _column(counts.counts, counts.steps, VIDEO_QUANTA, _TWO_DAYS, RATIO, now_ms, n)
+    return np.asarray(column / UNIT + 1e-6 / (1 + np.arange(n)))
+
+
+@njit(cache=True)
+def _column(counts: Array, steps: Array, quanta: Array, half: int, action: int, now_ms: int, n: int) -> Array:
+    out = np.zeros(n, np.int64)
+    for row in range(n):
+        out[row] = decayed(counts[row, half, action], now_ms // quanta[half] - steps[row, half])
+    return out

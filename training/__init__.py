@@ -1,0 +1,1 @@
+"""Logged slates and feedback -> models -> bundle and registry; evaluation."""

@@ -1,0 +1,105 @@
+"""Writes a bundle: models, index and words into a folder of its own, the manifest last."""
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import numpy as np
+
+from candidate_gen.index import IndexConfig, VideoIndex
+from candidate_gen.towers import VideoTower
+from core.manifest import Manifest, sha256, write_manifest
+from features.definitions import schema_hash
+from features.words import Words
+from feeds.bundle import INDEX_FILE, NEIGHBOURS_FILE, RANKER_NAMES, TOWERS_FILE, WORDS_FILE
+from ranking.ranker import Ranker
+from training.config import TrainConfig
+from training.log_data import LogData
+from training.retrieval import Retrieval
+from training.split import Split
+
+CHAMPION = "champion"
+_VERSIONED = ("foryou", "torch", "faiss-cpu", "lightgbm", "numpy", "numba", "mlflow", "feast", "ray")
+_FLAT_LIMIT = 20_000
+
+
+def write_bundle(
+    bundles: Path,
+    data: LogData,
+    split: Split,
+    retrieval: Retrieval,
+    ranker: Ranker,
+    words: Words,
+    config: TrainConfig,
+    metrics: dict[str, float],
+    notes: tuple[str, ...],
+    now_ms: int,
+    impressions: int,
+) -> Manifest:
+    """Write everything; the folder's name is the bundle's id, a hash of its content."""
+    part = bundles / "part"
+    part.mkdir(parents=True, exist_ok=True)
+    (part / TOWERS_FILE).write_bytes(retrieval.towers.to_bytes())
+    (part / NEIGHBOURS_FILE).write_bytes(retrieval.neighbours.to_bytes())
+    (part / WORDS_FILE).write_bytes(words.to_bytes())
+    _write_index(part / INDEX_FILE, data, retrieval, split)
+    ranker.save(part)
+    files = {path.name: sha256(path) for path in sorted(part.iterdir()) if path.suffix != ".part"}
+    bundle_id = "b" + hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
+    manifest = Manifest(
+        bundle_id=bundle_id,
+        created_ms=now_ms,
+        feature_schema=schema_hash(),
+        feature_names=RANKER_NAMES,
+        data_from_ms=split.start_ms,
+        data_until_ms=split.test_from_ms,
+        applied_offset=data.applied_offset,
+        impressions=impressions,
+        seed=config.seed,
+        heads=ranker.heads,
+        value_weights=config.value_weights,
+        metrics=metrics,
+        versions=_versions(),
+        files=files,
+        notes=notes,
+    )
+    write_manifest(part, manifest)
+    folder = bundles / bundle_id
+    if folder.exists():
+        for path in part.iterdir():
+            path.replace(folder / path.name)
+        part.rmdir()
+    else:
+        part.replace(folder)
+    return manifest
+
+
+def _write_index(path: Path, data: LogData, retrieval: Retrieval, split: Split) -> None:
+    table = data.state.table
+    rows = np.arange(len(table), dtype=np.int32)
+    vectors = VideoTower(retrieval.towers).embed(table, rows, split.test_from_ms)
+    kind = "flat" if len(rows) <= _FLAT_LIMIT else "ivf"
+    path.write_bytes(VideoIndex.build(rows, vectors, IndexConfig(kind=kind)).to_bytes())
+
+
+def crown(bundles: Path, bundle_id: str) -> None:
+    """Make a bundle the one that serving loads."""
+    temporary = bundles / (CHAMPION + ".part")
+    temporary.write_text(bundle_id)
+    temporary.replace(bundles / CHAMPION)
+
+
+def champion(bundles: Path) -> Path:
+    """The folder of the bundle that serving loads; a folder that does not exist where there is none."""
+    path = bundles / CHAMPION
+    return bundles / (path.read_text().strip() if path.is_file() else "none")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found

@@ -1,0 +1,68 @@
+"""The whole log in the form that training needs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from candidate_gen.interactions import Interactions
+from core.arrays import Array
+from core.ports import EventLog, Tables, VideoStore
+from core.video_table import Vocabulary
+from features.batch import BatchDriver
+from features.columns import EventColumns, read_columns
+from features.state import FeatureState
+from features.words import Words
+from feeds.bundle import tower_profile
+
+
+@dataclass(slots=True)
+class LogData:
+    """Catalogue, feature state, the batch driver over all events, and the offset that they reach."""
+
+    state: FeatureState
+    driver: BatchDriver
+    surfaces: Vocabulary
+    applied_offset: int
+
+    @property
+    def events(self) -> EventColumns:
+        """All viewer events."""
+        return self.driver.events
+
+    def interactions(self) -> Interactions:
+        """Every viewer's watches in time order, with profile codes."""
+        indptr, video, time_ms, signal = self.driver.watches()
+        records = self.driver.records
+        profile = np.stack([tower_profile(r["profile"], r["traits"]) for r in records])
+        sizes = tuple(int(size) for size in profile.max(axis=0) + 1)
+        return Interactions(indptr, video, time_ms, signal, profile, sizes)
+
+    def words(self) -> Words:
+        """The vocabularies that go into the bundle."""
+        is_impression = self.events.surface > 0
+        codes: Array = self.events.surface[is_impression]
+        common = int(np.bincount(codes).argmax()) if len(codes) else 0
+        return Words.of(self.state, self.surfaces, common)
+
+
+async def load_log(log: EventLog, videos: VideoStore, tables: Tables) -> LogData:
+    """Read the log to its end; the catalogue must have been brought up to date before."""
+    end = await log.end()
+    table = await videos.load()
+    state, surfaces = FeatureState(table), Vocabulary()
+    events, viewers = await read_columns(log, table, surfaces, end)
+    driver = BatchDriver(state, events, viewers)
+    driver.set_profiles(await tables.all_users())
+    return LogData(state, driver, surfaces, end)
+
+
+def packed_state(data: LogData) -> dict[str, dict[str, bytes]]:
+    """Every row of feature state by entity and id, as the stream driver would have left it."""
+    state, table = data.state, data.state.table
+    trends = state.trends.records
+    return {
+        "viewer": {name: data.driver.records[row].tobytes() for name, row in data.driver.viewers.items()},
+        "video": {name: state.videos.pack(row) for row, name in enumerate(table.video_ids)},
+        "author": {name: state.authors.pack(row) for row, name in enumerate(table.authors.words) if row},
+        "trend": {str(row): state.trends.pack(int(row)) for row in np.flatnonzero(trends["steps"].any(axis=1))},
+    }

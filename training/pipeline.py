@@ -1,0 +1,124 @@
+"""One training run, from the log to a bundle."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.arrays import Array
+from core.manifest import MANIFEST, Manifest
+from features.dataset import Rows
+from training.bundle_writer import crown, write_bundle
+from training.config import TrainConfig
+from training.cross import CrossFeatures
+from training.log_data import LogData
+from training.metrics import auc, calibration_error, logloss, mae
+from training.progress import Progress, silent
+from training.ranking_fit import RankingFit, fit_ranking, ranker_matrix
+from training.retrieval import Retrieval, best_epochs, fit_retrieval
+from training.split import Split, split_at
+from training.tracking import Run, log_run
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Everything that a run fitted, before it is written; `serving` is the retrieval that the bundle ships."""
+
+    rows: Rows
+    split: Split
+    serving: Retrieval
+    cross: CrossFeatures
+    ranking: RankingFit
+    curves: dict[str, tuple[float, ...]]
+    metrics: dict[str, float]
+
+
+def fit(
+    data: LogData, config: TrainConfig, scratch: Path, progress: Progress = silent, test_day: int | None = None
+) -> Fitted:
+    """Replay, split, towers, heads; with `test_day` nothing of that day or later is learned from."""
+    _limit_threads(config.threads)
+    impressions = data.events.time_ms[data.events.surface > 0]
+    split = split_at(np.sort(impressions), config.tower_share, config.valid_share, config.utc_offset_h, test_day)
+    rows = data.driver.run(split.heads_from_ms, scratch, lambda done, total: progress("features", done, total))
+    watches, table = data.interactions(), data.state.table
+    early = fit_retrieval(watches, table, split.heads_from_ms, config, progress, "two towers, first fit")
+    cross = CrossFeatures(early.towers, early.neighbours, table, split.heads_from_ms)
+    ranking = fit_ranking(rows, split, cross, data.driver.records, config, progress)
+    serving = early
+    if config.refit_towers:
+        epochs = best_epochs(early.curve)
+        serving = fit_retrieval(watches, table, split.test_from_ms, config, progress, "two towers, served fit", epochs)
+        served = CrossFeatures(serving.towers, serving.neighbours, table, split.test_from_ms)
+    else:
+        served = cross
+    metrics = validation_metrics(ranking, rows, cross, data.driver.records)
+    metrics["validation/recall_at_100"] = max((e.recall_at_100 for e in early.curve), default=float("nan"))
+    return Fitted(rows, split, serving, served, ranking, _curves(ranking, early, serving), metrics)
+
+
+def train(
+    data: LogData, config: TrainConfig, home: Path, now_ms: int, progress: Progress = silent
+) -> tuple[Manifest, Fitted]:
+    """Fit on the whole log, write the bundle, make it the champion, log the run to MLflow."""
+    fitted = fit(data, config, home / "scratch", progress)
+    skipped = tuple(f"head {name}: {reason}" for name, reason in fitted.ranking.trained.skipped.items())
+    progress("bundle", 0, 2)
+    bundles = home / "bundles"
+    manifest = write_bundle(
+        bundles, data, fitted.split, fitted.serving, fitted.ranking.ranker, data.words(), config,
+        fitted.metrics, skipped, now_ms, len(fitted.rows),
+    )  # fmt: skip
+    crown(bundles, manifest.bundle_id)
+    progress("bundle", 1, 2)
+    run = Run(
+        name=manifest.bundle_id,
+        parameters=config.model_dump(exclude={"value_weights"}) | {"value_weights": config.value_weights},
+        metrics=fitted.metrics | _importance(fitted.ranking),
+        curves=fitted.curves,
+        tags={"bundle": manifest.bundle_id, "feature_schema": manifest.feature_schema},
+    )
+    folder = bundles / manifest.bundle_id
+    log_run(home, run, [folder / MANIFEST, *(folder / name for name in manifest.files)])
+    progress("bundle", 2, 2)
+    return manifest, fitted
+
+
+def validation_metrics(fit: RankingFit, rows: Rows, cross: CrossFeatures, records: Array) -> dict[str, float]:
+    """Each head's own metrics on the validation part."""
+    predictions = fit.ranker.predict(ranker_matrix(rows, fit.valid_index, cross, records))
+    metrics: dict[str, float] = {"validation/rows": float(len(fit.valid_index))}
+    for head, prediction in predictions.items():
+        trained = fit.trained.heads[head]
+        label = rows.labels[trained.config.column][fit.valid_index]
+        if trained.config.objective == "binary":
+            metrics[f"validation/{head}/auc"] = auc(label, prediction)
+            metrics[f"validation/{head}/logloss"] = logloss(label, prediction)
+            metrics[f"validation/{head}/ece"] = calibration_error(label, prediction)
+        else:
+            metrics[f"validation/{head}/mae"] = mae(label, prediction)
+    return metrics
+
+
+def _curves(ranking: RankingFit, early: Retrieval, serving: Retrieval) -> dict[str, tuple[float, ...]]:
+    curves = {f"curve/{name}/{head.metric}": head.curve for name, head in ranking.trained.heads.items()}
+    for name, retrieval in (("first", early), ("served", serving)):
+        curves[f"curve/towers_{name}/loss"] = tuple(e.loss for e in retrieval.curve)
+        curves[f"curve/towers_{name}/recall_at_100"] = tuple(e.recall_at_100 for e in retrieval.curve)
+    return curves
+
+
+def _importance(ranking: RankingFit, top: int = 15) -> dict[str, float]:
+    """Share of gain of the most important features of each head."""
+    shares = {}
+    for name, head in ranking.trained.heads.items():
+        total = sum(head.gain.values()) or 1.0
+        for feature, gain in sorted(head.gain.items(), key=lambda item: -item[1])[:top]:
+            shares[f"importance/{name}/{feature}"] = gain / total
+    return shares
+
+
+def _limit_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)

@@ -1,0 +1,75 @@
+"""Fits the ranker: features and cross features to codes, all heads on shared bins, calibration on the last part."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.arrays import Array, Float32
+from features.dataset import Rows
+from features.definitions import NAMES
+from feeds.bundle import RANKER_NAMES
+from ranking.bins import Codes, SharedBins
+from ranking.heads import TrainedHeads, train_heads
+from ranking.ranker import Ranker
+from training.config import TrainConfig
+from training.cross import CrossFeatures
+from training.progress import Progress
+from training.split import Split
+
+_CHUNK = 65_536
+_BIN_SAMPLE = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class RankingFit:
+    """The servable ranker, its heads with curves and importance, and which rows trained and validated it."""
+
+    ranker: Ranker
+    trained: TrainedHeads
+    train_index: Array
+    valid_index: Array
+
+
+def ranker_matrix(rows: Rows, index: Array, cross: CrossFeatures, records: Array) -> Float32:
+    """The ranker's matrix of impressions `index`: declared features, then cross features. [index, names] float32"""
+    out = np.empty((len(index), len(RANKER_NAMES)), np.float32)
+    out[:, : len(NAMES)] = rows.matrix(index)
+    out[:, len(NAMES) :] = cross.matrix(rows, index, records)
+    return out
+
+
+def codes_of(rows: Rows, index: Array, cross: CrossFeatures, records: Array, bins: SharedBins) -> Codes:
+    """Codes of impressions in chunks, so that the floats are never all in memory. [index, names] uint8"""
+    out = np.empty((len(index), len(RANKER_NAMES)), np.uint8)
+    for start in range(0, len(index), _CHUNK):
+        part = index[start : start + _CHUNK]
+        out[start : start + len(part)] = bins.codes(ranker_matrix(rows, part, cross, records))
+    return out
+
+
+def fit_ranking(
+    rows: Rows, split: Split, cross: CrossFeatures, records: Array, config: TrainConfig, progress: Progress
+) -> RankingFit:
+    """Heads on [heads_from, valid_from), stopped and calibrated on [valid_from, test_from)."""
+    rng = np.random.default_rng(config.seed)
+    watched = ~np.isnan(rows.labels["long_view"])
+    train = rows.select(watched & (rows.time_ms >= split.heads_from_ms) & (rows.time_ms < split.valid_from_ms))
+    valid = rows.select(watched & (rows.time_ms >= split.valid_from_ms) & (rows.time_ms < split.test_from_ms))
+    if len(train) > config.max_head_rows:
+        train = np.sort(rng.choice(train, config.max_head_rows, replace=False))
+    sample = np.sort(rng.choice(train, min(len(train), _BIN_SAMPLE), replace=False))
+    bins = SharedBins.fit(ranker_matrix(rows, sample, cross, records))
+    train_codes = codes_of(rows, train, cross, records, bins)
+    valid_codes = codes_of(rows, valid, cross, records, bins)
+    labels = {name: label[train] for name, label in rows.labels.items()}
+    valid_labels = {name: label[valid] for name, label in rows.labels.items()}
+    heads = config.heads
+
+    def report(head: str, iteration: int, rounds: int, metric: float | None) -> None:
+        number = next(at for at, one in enumerate(heads) if one.name == head)
+        progress("ranking heads", number * rounds + iteration, rounds * len(heads))
+
+    trained = train_heads(
+        train_codes, labels, valid_codes, valid_labels, RANKER_NAMES, heads, threads=config.threads, progress=report
+    )
+    return RankingFit(trained.ranker(bins, valid_codes, valid_labels), trained, train, valid)
