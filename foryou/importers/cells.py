@@ -82,7 +82,7 @@ def numbers(column: Any) -> Numbers:
 
 def _from_text(column: Any) -> Numbers:
     trimmed = pc.utf8_trim_whitespace(column)
-    missing = _mask(pc.fill_null(pc.is_in(pc.utf8_lower(trimmed), _NOTHING), True))
+    missing = _mask(pc.or_(trimmed.is_null(), pc.is_in(pc.utf8_lower(trimmed), _NOTHING)))
     right = _mask(pc.fill_null(pc.match_substring_regex(trimmed, _NUMBER), False))
     kept = pc.if_else(pa.array(right), trimmed, pa.scalar(None, trimmed.type))
     values = np.array(pc.fill_null(kept.cast(pa.float64()), 0.0), np.float64)

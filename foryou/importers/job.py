@@ -42,7 +42,9 @@ class Job:
         self.report.add(tally)
         return tally
 
-    async def _run(self, path: Path, build: Build, columns: Sequence[str] | None, reading: str) -> Tally:
+    async def _run(
+        self, path: Path, build: Build, columns: Sequence[str] | None, reading: str, chunk_rows: int = CHUNK_ROWS
+    ) -> Tally:
         opened = open_file(path, columns, chunk_rows)
         run = FileImport(self.stores, self._source, opened, build, reading, self._on_progress)
         tally = await run.run()

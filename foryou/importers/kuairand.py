@@ -63,6 +63,10 @@ _IMPRESSIONS: Final = {
     "not_interested": "is_hate",
     "surface": "tab",
 }
+# Read so that a row counts as an exact duplicate only when nothing in it differs.
+_BESIDE: Final = (
+    "date", "hourmin", "profile_stay_time", "comment_stay_time", "is_profile_enter", "is_rand",
+)  # fmt: skip
 _VIDEOS: Final = {
     "video_id": "video_id",
     "author_id": "author_id",
@@ -98,7 +102,8 @@ async def import_kuairand(
     await job.file(path / FILES[2], history, HistoryBuild.columns, reading, chunk_rows=_HISTORY_CHUNK)
     mapping = Mapping(name=SOURCE, columns=_COLUMNS.validate_python(_IMPRESSIONS))
     log = LogBuild(SOURCE, mapping, catalogue, stores.tables, stores.clock())
-    await job.log(path / FILES[3], _Impressions(log, utc_offset_h), None, reading)
+    columns = (*_IMPRESSIONS.values(), *_BESIDE)
+    await job.log(path / FILES[3], _Impressions(log, utc_offset_h), columns, reading)
     job.report.users, job.report.videos = len(users.ids), len(catalogue.authors)
     return job.finish()
 

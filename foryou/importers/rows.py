@@ -133,10 +133,9 @@ class RowChecker:
             unit = "ms" if origin is None else origin.unit
             found[name] = milliseconds(cell_column(batch, origin), unit)
         length = found["length_ms"]
-        if self._lengths and length.missing.any():
-            for row in np.flatnonzero(length.missing):
-                length.values[row] = self._lengths.get(videos[row], 0)
-            length.missing[:] = length.missing & (length.values == 0)
+        if "length_ms" not in self._columns:
+            known = np.array([self._lengths.get(video, 0) for video in videos], np.float64)
+            length = Numbers(known, known == 0, length.wrong)
         reasons.check(found["play_ms"], "play_ms", needed=True)
         reasons.reject(found["play_ms"].values < 0, "play_ms is negative")
         reasons.check(length, "length_ms", needed=True)

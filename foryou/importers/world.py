@@ -40,13 +40,13 @@ async def import_world(folder: Path, stores: ImportStores, progress: OnProgress 
     job, catalogue = Job(stores, SOURCE, progress), Catalogue()
     user_columns = {"user_id": ColumnFrom(column="viewer_id"), **_same(_USER)}
     users = UserBuild(stores.tables, user_columns, traits=("languages",))
-    await job.file(folder / "users.parquet", users)
+    await job.file(folder / "users.parquet", users, ("viewer_id", "languages", *_USER))
     videos = VideoBuild(SOURCE, _same(_VIDEO), 0.0, catalogue)
-    await job.file(folder / "videos.parquet", videos)
-    await job.file(folder / "follows.parquet", _FollowBuild(), empty=True)
+    await job.file(folder / "videos.parquet", videos, _VIDEO)
+    await job.file(folder / "follows.parquet", _FollowBuild(), ("viewer_id", "author_id", "time_ms"), empty=True)
     mapping = Mapping(name=SOURCE, columns=_same(_LOG))
     log = LogBuild(SOURCE, mapping, catalogue, stores.tables, stores.clock())
-    await job.log(folder / "impressions.parquet", log)
+    await job.log(folder / "impressions.parquet", log, _LOG)
     job.report.users, job.report.videos = len(users.ids), len(catalogue.authors)
     return job.finish()
 
