@@ -18,7 +18,7 @@ ARMS = ("popular", "following", "topics", "uniform")
 POPULAR, FOLLOWING, OWN_TOPICS, UNIFORM = range(4)
 ARM_SHARES = (0.5, 0.25, 0.15, 0.1)
 TOP_TOPICS = 3
-HALF_LIFE_HOURS = 24.0
+HALF_LIFE_HOURS = 12.0
 POPULARITY_POWER = 1.15  # chance in proportion to this power
 PRIOR_WATCHED = 0.01  # views of each live video in each region, so that each can become popular
 

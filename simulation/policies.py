@@ -77,7 +77,7 @@ class Uniform(BuiltIn):
 
 
 class Popularity(BuiltIn):
-    """Most views of at least half in the viewer's region, halving every day, counted on through the judging."""
+    """Most views of at least half in the viewer's region, halving every 12 hours, counted on through the judging."""
 
     def __init__(self, author_cap: int = AUTHOR_CAP) -> None:
         super().__init__(author_cap)

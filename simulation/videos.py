@@ -10,7 +10,7 @@ from simulation.topics import Topics
 from simulation.viewers import draw_region_and_language
 
 DURATION_LOG_SD = 0.35
-STYLE_SHARES = (0.1, 0.18, 0.22, 0.22, 0.18, 0.1)
+STYLE_SHARES = (0.06, 0.12, 0.32, 0.32, 0.12, 0.06)
 MISLABELLED_SHARE = 0.1
 THUMBNAIL_NOISE_SHARE = 0.2
 EMBEDDING_NOISE_SD = 0.8

@@ -12,7 +12,7 @@ REGION_SHARE = np.array([0.3, 0.25, 0.2, 0.15, 0.1])
 REGION_LANGUAGE = np.array([0, 0, 0, 1, 2], np.int8)
 LANGUAGE_SHARE = np.array([0.6, 0.2, 0.12, 0.08])
 MAIN_LANGUAGE_SHARE = 0.9
-SECOND_LANGUAGE_SHARE = 0.6
+SECOND_LANGUAGE_SHARE = 0.85
 DEVICES = ("android", "ios", "web")
 AGE_BANDS = ("13-17", "18-24", "25-34", "35-44", "45-54", "55+")
 CHOOSE_TOPICS_SHARE = 0.3
@@ -59,6 +59,7 @@ def draw_viewers(rng: np.random.Generator, law: Law, topics: Topics, signup_ms: 
     count = len(signup_ms)
     region, language = draw_region_and_language(rng, count)
     second = rng.choice(LANGUAGES, count, p=LANGUAGE_SHARE)
+    second = np.where(second == language, (language + rng.integers(1, LANGUAGES, size=count)) % LANGUAGES, second)
     spoken = (1 << language) | np.where(rng.random(count) < SECOND_LANGUAGE_SHARE, 1 << second, 0)
     cluster = _draw_clusters(rng, law, count)
     interests, weights = _draw_interests(rng, law, topics.log_demand[cluster])

@@ -51,7 +51,7 @@ class World:
     seen_start: NDArray[np.int64] | None = None  # [viewers at the history's end + 1]
     seen_video: NDArray[np.int32] | None = None
     region_views: NDArray[np.float64] = field(default_factory=lambda: np.zeros((REGIONS, 0)))
-    """Decayed first views of at least half, at the history's end: [regions, videos]., halving every day."""
+    """Decayed first views of at least half, at the history's end: [regions, videos], halving every 12 hours."""
 
     @classmethod
     def build(
