@@ -9,7 +9,6 @@ from core.catalogue import ViewerRecord
 from core.errors import CorruptData
 from core.query import Query
 from core.video_table import VideoTable, Vocabulary
-from features.kernels import MISC, Blocks, Counts, Videos, Viewers
 from features.layout import (
     ACTIONS,
     COUNTS_DTYPE,
@@ -22,6 +21,11 @@ from features.layout import (
     VIEWER_DTYPE,
     VIEWER_HALF_LIVES,
 )
+from features.raw import MISC, Blocks, Counts, Videos, Viewers
+
+
+# The trait that names a spoken language; it has its own places in the profile.
+_SPOKEN = "languages="
 
 
 class CounterTable:
@@ -83,6 +87,8 @@ class TraitCodes:
         """Give a code to every value not seen before."""
         for trait in traits:
             name, _, value = trait.partition("=")
+            if trait.startswith(_SPOKEN):
+                continue
             if name not in self.values and len(self.names) < TRAITS:
                 self.names.append(name)
                 self.values[name] = Vocabulary()
@@ -140,7 +146,7 @@ class FeatureState:
     def profile_codes(self, viewer: ViewerRecord) -> Int32:
         """Region, up to three languages, device, age band as codes (0 unknown). [PROFILE] int32"""
         table = self.table
-        spoken = [viewer.language, *(t[9:] for t in viewer.traits if t.startswith("language="))]
+        spoken = [viewer.language, *(t.removeprefix(_SPOKEN) for t in viewer.traits if t.startswith(_SPOKEN))]
         languages = [code for code in dict.fromkeys(table.languages.code(word) for word in spoken) if code][:3]
         codes = np.zeros(len(PROFILE), np.int32)
         codes[0] = table.regions.code(viewer.region)

@@ -37,14 +37,15 @@ class Stores:
         return ReadModels(self.history, self.tables, self.videos, self.features, self.transaction)
 
 
-def open_stores(home: Path, *, fresh_features: bool = False) -> Stores:
-    """The embedded stores under `home`; with `fresh_features` rows of another feature schema are dropped.
+def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = True) -> Stores:
+    """The embedded stores under `home`; with `fresh_features` rows of another feature schema are dropped, and
+    without `durable` (a throw-away home) a power cut may lose the last writes.
 
     Raises SchemaMismatch, CorruptData or Unavailable.
     """
-    log = Database(home / LOG_FILE, durable=True)
+    log = Database(home / LOG_FILE, durable=durable)
     state = Database(home / STATE_FILE, durable=False)
-    slates = Database(home / SLATES_FILE, durable=True)
+    slates = Database(home / SLATES_FILE, durable=durable)
     if fresh_features:
         SqliteFeatureStore.forget(state, schema_hash())
 

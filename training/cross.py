@@ -8,7 +8,7 @@ from candidate_gen.towers import TowerArrays, VideoTower, ViewerTower
 from core.arrays import Array, Float32, Int32
 from core.video_table import VideoTable
 from features.dataset import Rows
-from features.kernels import Histories as Past
+from features.raw import Histories as Past
 from feeds.bundle import tower_profile
 from feeds.cross import CROSS, history_cross, unit_rows
 
@@ -23,7 +23,7 @@ class CrossFeatures:
         video = VideoTower(arrays)
         self.vectors = video.embed(table, rows, now_ms)
         self._viewer = ViewerTower(arrays, video.inputs(table, rows))
-        self._history = arrays.history
+        self.history = arrays.history
         self._neighbours = neighbours
         self._content = unit_rows(table.embedding)
 
@@ -50,7 +50,11 @@ class CrossFeatures:
     def viewer_vectors(self, past: Past, now_ms: Array, records: Array) -> Float32:
         """The tower's vector of each viewer with these histories. [n, dim + 1] float32"""
         profile = np.stack([tower_profile(r["profile"], r["traits"]) for r in records])
-        return self._viewer.encode_many(newest_first(past, now_ms, self._history), profile)
+        return self.encode(newest_first(past, now_ms, self.history), profile)
+
+    def encode(self, histories: Histories, profile: Int32) -> Float32:
+        """The tower's vector of each viewer. [n, dim + 1] float32"""
+        return self._viewer.encode_many(histories, profile)
 
 
 def newest_first(past: Past, now_ms: Array, length: int) -> Histories:

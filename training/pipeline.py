@@ -22,10 +22,13 @@ from training.tracking import Run, log_run
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Everything that a run fitted, before it is written; `serving` is the retrieval that the bundle ships."""
+    """Everything that a run fitted, before it is written; `serving` is the retrieval that the bundle ships,
+    `early` the one whose scores the heads were trained on."""
 
     rows: Rows
     split: Split
+    early: Retrieval
+    early_cross: CrossFeatures
     serving: Retrieval
     cross: CrossFeatures
     ranking: RankingFit
@@ -54,7 +57,7 @@ def fit(
         served = cross
     metrics = validation_metrics(ranking, rows, cross, data.driver.records)
     metrics["validation/recall_at_100"] = max((e.recall_at_100 for e in early.curve), default=float("nan"))
-    return Fitted(rows, split, serving, served, ranking, _curves(ranking, early, serving), metrics)
+    return Fitted(rows, split, early, cross, serving, served, ranking, _curves(ranking, early, serving), metrics)
 
 
 def train(

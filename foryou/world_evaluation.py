@@ -1,0 +1,167 @@
+"""Judges the product in the synthetic world: how much of the gap between popularity and the oracle it closes."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from core.clock import system_clock
+from core.settings import Settings
+from feeds.config import ForYouConfig
+from foryou.bootstrap import open_product
+from foryou.catch_up import catch_up
+from foryou.importers.report import ImportStores
+from foryou.importers.world import import_world
+from foryou.stores import open_stores
+from foryou.world_policy import ProductPolicy, WorldClock
+from simulation.judge import run
+from simulation.log_files import write_history
+from simulation.oracle import Oracle
+from simulation.policies import Popularity
+from simulation.scores import JudgeResult, gap_closed, regret_of_new_viewers
+from simulation.world import World
+from training.config import TrainConfig
+from training.log_data import load_log, packed_state
+from training.pipeline import train
+from training.progress import Progress, silent
+
+
+class SeedReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One world: rewards per view of the three policies and what else was measured of the product."""
+
+    seed: int
+    gap_closed: float
+    policy: float
+    popularity: float
+    oracle: float
+    session_views: float
+    return_probability: float
+    coverage: float
+    creator_gini: float
+    new_viewer_regret: float
+    repeats: int
+    missing_views: int
+
+
+class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Over all seeds: the gap closed with its 95% interval (seeds and viewers resampled)."""
+
+    law: str
+    users: int
+    videos: int
+    impressions: int
+    viewers: int
+    days: int
+    gap_closed: float
+    low: float
+    high: float
+    policy: float
+    popularity: float
+    oracle: float
+    seeds: list[SeedReport]
+
+
+def evaluate_world(
+    home: Path,
+    *,
+    users: int,
+    videos: int,
+    impressions: int,
+    seeds: Sequence[int],
+    viewers: int,
+    days: int,
+    law: str,
+    progress: Progress = silent,
+    config: TrainConfig | None = None,
+    parameters: ForYouConfig | None = None,
+) -> WorldReport:
+    """Build, train and judge one world for each seed, each in a folder of its own under `home`."""
+    policy, popularity, oracle = [], [], []
+    for number, seed in enumerate(seeds):
+        folder = home / f"world-{law}-{seed}"
+        world = World.build(seed, users, videos, law)
+        trained_home(world, folder, impressions, config or TrainConfig(seed=seed), progress)
+        progress("judged worlds", number, len(seeds))
+        policy.append(judge_product(world, folder, viewers, days, seed, parameters))
+        popularity.append(run(world, Popularity(), days, viewers, seed=seed))
+        oracle.append(run(world, Oracle(), days, viewers, seed=seed))
+        progress("judged worlds", number + 1, len(seeds))
+    closed = gap_closed(policy, popularity, oracle, np.random.default_rng(0))
+    reports = [
+        _seed_report(seed, gap, *trio)
+        for seed, gap, *trio in zip(seeds, closed.by_seed, policy, popularity, oracle, strict=True)
+    ]
+    return WorldReport(
+        law=law,
+        users=users,
+        videos=videos,
+        impressions=impressions,
+        viewers=viewers,
+        days=days,
+        gap_closed=closed.mean,
+        low=closed.low,
+        high=closed.high,
+        policy=float(np.mean([r.reward_per_view for r in policy])),
+        popularity=float(np.mean([r.reward_per_view for r in popularity])),
+        oracle=float(np.mean([r.reward_per_view for r in oracle])),
+        seeds=reports,
+    )
+
+
+def _seed_report(
+    seed: int, gap: float, policy: JudgeResult, popularity: JudgeResult, oracle: JudgeResult
+) -> SeedReport:
+    return SeedReport(
+        seed=seed,
+        gap_closed=gap,
+        policy=policy.reward_per_view,
+        popularity=popularity.reward_per_view,
+        oracle=oracle.reward_per_view,
+        session_views=policy.session_views,
+        return_probability=policy.return_probability,
+        coverage=policy.coverage,
+        creator_gini=policy.creator_gini,
+        new_viewer_regret=regret_of_new_viewers(policy, oracle),
+        repeats=policy.repeats,
+        missing_views=policy.missing_views,
+    )
+
+
+def trained_home(world: World, home: Path, impressions: int, config: TrainConfig, progress: Progress) -> None:
+    """Let the world live its history, import it into a fresh home, and train on it."""
+    shutil.rmtree(home, ignore_errors=True)
+    write_history(world, home / "world", impressions, lambda done, total: progress("world", done, total))
+
+    async def prepare() -> None:
+        stores = open_stores(home)
+        await import_world(home / "world", ImportStores(stores.log, stores.tables, home, system_clock))
+        await catch_up(stores, progress)
+        data = await load_log(stores.log, stores.videos, stores.tables)
+        train(data, config, home, system_clock(), progress)
+        await stores.features.write(packed_state(data), data.applied_offset)
+        stores.close()
+
+    asyncio.run(prepare())
+
+
+def judge_product(
+    world: World, home: Path, viewers: int, days: int, seed: int, parameters: ForYouConfig | None = None
+) -> JudgeResult:
+    """The product's own feed, on a copy of its home, over the days after the history."""
+    judged = home.with_name(home.name + "-judged")
+    shutil.rmtree(judged, ignore_errors=True)
+    shutil.copytree(home, judged, ignore=shutil.ignore_patterns("world", "scratch", "ml*"))
+    clock = WorldClock(world.day_start_ms(world.setup.days))
+    loop = asyncio.new_event_loop()
+    stores = open_stores(judged, durable=False)
+    settings = Settings(home=judged, full_slate_share=0.0)
+    product = loop.run_until_complete(open_product(settings, clock, parameters, stores=stores))
+    try:
+        return run(world, ProductPolicy(product, clock, loop), days, viewers, seed=seed)
+    finally:
+        stores.close()
+        loop.close()
+        shutil.rmtree(judged, ignore_errors=True)

@@ -1,0 +1,133 @@
+"""Evaluates one held-out day of a log: every head and retrieval beside popularity and item-to-item."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from core.arrays import Array
+from training.baselines import mapped, popularity
+from training.config import TrainConfig
+from training.log_data import LogData
+from training.metrics import auc, mae, rmse, viewer_bootstrap
+from training.pipeline import Fitted, fit
+from training.progress import Progress, silent
+from training.ranking_fit import ranker_matrix
+from training.recall_evaluation import RetrievalReport, evaluate_retrieval
+
+ROUNDS = 200
+_NEIGHBOUR_SCORE = 2
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of ours and of a baseline on the same rows; `better` is the gain (its sign turned where less is
+    better) with its 95% interval by resampling viewers."""
+
+    ours: float
+    baseline: float
+    better: float
+    low: float
+    high: float
+
+    @property
+    def beats(self) -> bool:
+        """The interval excludes zero."""
+        return self.low > 0
+
+
+class HeadReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One head on its own metric, against both baselines."""
+
+    head: str
+    metric: str
+    rows: int
+    positives: int
+    popularity: Compared
+    item_to_item: Compared
+
+
+class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that `foryou evaluate` prints."""
+
+    test_day: str
+    train_rows: int
+    valid_rows: int
+    test_rows: int
+    viewers: int
+    heads: list[HeadReport]
+    skipped: dict[str, str]
+    retrieval: RetrievalReport
+
+
+_METRICS: dict[str, tuple[str, Callable[[Array, Array], float], float]] = {
+    "binary": ("auc", auc, 1.0),
+    "median": ("mae", mae, -1.0),
+    "mean": ("rmse", rmse, -1.0),
+}
+
+
+def evaluate(
+    data: LogData, config: TrainConfig, scratch: Path, test_day: int, progress: Progress = silent
+) -> EvaluationReport:
+    """Fit without the test day and after, then score it; `test_day` counts days since 1970 in the log's calendar."""
+    fitted = fit(data, config, scratch, progress, test_day)
+    rows, split = fitted.rows, fitted.split
+    watched = ~np.isnan(rows.labels["long_view"])
+    test = rows.select(watched & (rows.time_ms >= split.test_from_ms) & (rows.time_ms < split.test_until_ms))
+    heads = _heads(data, fitted, test, config.seed, progress)
+    progress("retrieval", 0, 1)
+    retrieval = evaluate_retrieval(data, fitted, test, config.seed)
+    progress("retrieval", 1, 1)
+    return EvaluationReport(
+        test_day=str(np.datetime64(test_day, "D")),
+        train_rows=len(fitted.ranking.train_index),
+        valid_rows=len(fitted.ranking.valid_index),
+        test_rows=len(test),
+        viewers=len(np.unique(rows.viewer[test])),
+        heads=heads,
+        skipped=fitted.ranking.trained.skipped,
+        retrieval=retrieval,
+    )
+
+
+def _heads(data: LogData, fitted: Fitted, test: Array, seed: int, progress: Progress) -> list[HeadReport]:
+    rows, records = fitted.rows, data.driver.records
+    matrix = ranker_matrix(rows, test, fitted.cross, records)
+    predictions = fitted.ranking.ranker.predict(matrix)
+    valid = fitted.ranking.valid_index
+    neighbour = fitted.cross.matrix(rows, np.concatenate([valid, test]), records)[:, _NEIGHBOUR_SCORE]
+    reports = []
+    for number, (head, prediction) in enumerate(predictions.items()):
+        config = fitted.ranking.trained.heads[head].config
+        label = rows.labels[config.column]
+        name, metric, sign = _METRICS[config.objective]
+        video_rate = popularity(rows, label, fitted.split.test_from_ms, len(data.state.table))
+        scores = {"popularity": video_rate[rows.video], "item_to_item": np.zeros(len(rows))}
+        scores["item_to_item"][np.concatenate([valid, test])] = neighbour
+        compared = {}
+        for baseline, score in scores.items():
+            other = mapped(score[test], score[valid], label[valid], config.objective == "median")
+            other = score[test] if config.objective == "binary" else other
+            compared[baseline] = _compare(label[test], prediction, other, rows.viewer[test], metric, sign, seed)
+        positives = int((label[test] > 0).sum())
+        reports.append(HeadReport(head=head, metric=name, rows=len(test), positives=positives, **compared))
+        progress("heads against baselines", number + 1, len(predictions))
+    return reports
+
+
+def _compare(
+    label: Array,
+    ours: Array,
+    other: Array,
+    viewer: Array,
+    metric: Callable[[Array, Array], float],
+    sign: float,
+    seed: int,
+) -> Compared:
+    def gain(index: Array) -> float:
+        return sign * (metric(label[index], ours[index]) - metric(label[index], other[index]))
+
+    low, high = viewer_bootstrap(viewer, gain, ROUNDS, np.random.default_rng(seed))
+    every = np.arange(len(label))
+    return Compared(ours=metric(label, ours), baseline=metric(label, other), better=gain(every), low=low, high=high)
