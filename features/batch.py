@@ -16,8 +16,9 @@ from features.columns import EventColumns
 from features.dataset import Progress, Rows, bits_to_signal, labelled
 from features.definitions import FEATURES, Reading, matrix
 from features.join import attach
-from features.kernels import Blocks, Histories, Operations, replay
+from features.kernels import replay
 from features.layout import HISTORY, OP, VIEWER_DTYPE
+from features.raw import Blocks, Histories, Operations
 from features.state import FeatureState, empty_blocks, viewer_arrays
 
 CHUNK = 32_768

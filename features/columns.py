@@ -9,8 +9,8 @@ from core.arrays import Array
 from core.events import AuthorEvent, Impression, VideoEvent, Watch
 from core.ports import EventLog, Record
 from core.video_table import VideoTable, Vocabulary
-from features.kernels import Operations
 from features.layout import LONG_VIEW_MS, OP, SKIP_MS
+from features.raw import Operations
 
 _READ_SIZE = 20_000
 

@@ -8,7 +8,6 @@ import numpy as np
 from core.arrays import Array
 from features.columns import EventColumns
 from features.join import attach
-from features.kernels import Histories
 from features.layout import (
     CLICK_BIT,
     LIKE_BIT,
@@ -19,6 +18,7 @@ from features.layout import (
     SKIP_MS,
     STRONG_BIT,
 )
+from features.raw import Histories
 
 _LABEL_OPS = {
     "like": ("like",),

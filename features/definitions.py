@@ -12,7 +12,7 @@ import numpy as np
 
 from core.arrays import Array, Float32, Float64
 from features import layout as L
-from features.kernels import MISC, Blocks
+from features.raw import MISC, Blocks
 
 _VIDEO_HALF = {name: index for index, name in enumerate(L.VIDEO_HALF_LIVES)}
 _VIEWER_HALF = {name: index for index, name in enumerate(L.VIEWER_HALF_LIVES)}
@@ -206,7 +206,8 @@ def _viewer() -> list[Feature]:
 def _session() -> list[Feature]:
     return [
         Feature("session_position", "viewer", "videos watched in this session", _misc("session_views")),
-        Feature("session_long_rate", "viewer", "long views in this session", _session_rate("session_long_views", 1, 0.3)),
+        Feature("session_long_rate", "viewer", "long views in this session",
+                _session_rate("session_long_views", 1, 0.3)),
         Feature("session_skip_rate", "viewer", "skips in this session", _session_rate("session_skips", 1, 0.4)),
         Feature("session_ratio", "viewer", "mean ratio in this session", _session_rate("session_ratio", L.UNIT, 0.4)),
         Feature("skip_streak", "viewer", "skips in a row up to now", _misc("skip_streak")),
@@ -216,14 +217,16 @@ def _session() -> list[Feature]:
         Feature("same_topic_recent", "viewer", "of the last 10 watched, on this topic", _misc("same_topic_recent")),
         Feature("taste", "viewer", "content embedding x decayed taste of the viewer", _taste),
         Feature("history_len", "viewer", "watches remembered, at most 50", _misc("history_len")),
-        Feature("follows_author", "viewer", "1 when the viewer follows the author", lambda r: r.follows.astype(np.float64)),
+        Feature("follows_author", "viewer", "1 when the viewer follows the author",
+                lambda r: r.follows.astype(np.float64)),
     ]  # fmt: skip
 
 
 def _context() -> list[Feature]:
     listed = [
         Feature("hour", "context", "hour of the day, UTC", lambda r: (r.now_ms // L.HOUR_MS % 24).astype(np.float64)),
-        Feature("daypart", "context", "quarter of the day, UTC", lambda r: (r.now_ms // (6 * L.HOUR_MS) % 4).astype(np.float64)),
+        Feature("daypart", "context", "quarter of the day, UTC",
+                lambda r: (r.now_ms // (6 * L.HOUR_MS) % 4).astype(np.float64)),
         Feature("surface", "context", "code of the surface it was shown on", lambda r: r.surface.astype(np.float64)),
         Feature("age_h", "video", "hours since upload", lambda r: np.maximum(r.now_ms - r.upload_ms, 0) / L.HOUR_MS),
         Feature("length_s", "video", "length in seconds", lambda r: r.length_ms / 1000.0),

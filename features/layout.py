@@ -1,7 +1,7 @@
 """The layout of raw feature state: which actions are counted, over which half-lives, in which units.
 
 Counts are fixed point (1.0 = `UNIT`), held as of the time step of their last update, and decayed only by
-`features.kernels.decayed`, when they are read or added to. Nothing here is a float that could drift.
+`features.decay.decayed`, when they are read or added to. Nothing here is a float that could drift.
 """
 
 from typing import Final

@@ -6,7 +6,8 @@ from core.arrays import Array, Float32, Int32
 from core.query import Query
 from core.video_table import Vocabulary
 from features.definitions import Reading, matrix
-from features.kernels import Blocks, gather
+from features.kernels import gather
+from features.raw import Blocks
 from features.state import FeatureState, empty_blocks, state_of, viewer_arrays
 
 

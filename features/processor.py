@@ -15,9 +15,10 @@ from core.events import VideoPublished, VideoRemoved, VideoUpdated
 from core.ports import EventLog, FeatureStore, HistoryStore, Record, Tables, VideoStore
 from core.video_table import Vocabulary
 from features.columns import EventColumns, columns_of
-from features.kernels import apply_event, trend_row
 from features.layout import VIEWER_DTYPE
+from features.reads import trend_row
 from features.state import FeatureState, record_of, viewer_arrays
+from features.writes import apply_event
 
 _CATCH_UP = 5_000
 

@@ -17,8 +17,9 @@ from core.arrays import Array, Float32, Float64
 from core.query import Query
 from core.stages import Source
 from core.video_table import PUBLIC
-from features.kernels import VIDEO_QUANTA, decayed
+from features.decay import decayed
 from features.layout import DAY_MS, RATIO, UNIT
+from features.raw import VIDEO_QUANTA
 from features.state import FeatureState
 from feeds.bundle import Bundle
 from feeds.config import ForYouConfig

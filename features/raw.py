@@ -1,0 +1,101 @@
+"""Raw feature state as the kernels take it: named tuples of arrays, without behaviour.
+
+All times are Unix milliseconds; a "step" is 1/64 of a half-life, a "quantum" its length in milliseconds.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from core.arrays import Array
+from features.layout import PAIR_HALF_LIFE_MS, STEPS, VIDEO_HALF_LIVES, VIEWER_HALF_LIVES
+
+VIDEO_QUANTA = np.array([h // STEPS for h in VIDEO_HALF_LIVES.values()], np.int64)
+VIEWER_QUANTA = np.array([h // STEPS for h in VIEWER_HALF_LIVES.values()], np.int64)
+PAIR_QUANTUM = PAIR_HALF_LIFE_MS // STEPS
+MISC = (
+    "session_views",
+    "session_long_views",
+    "session_skips",
+    "skip_streak",
+    "session_ratio",
+    "since_last_ms",
+    "same_author_recent",
+    "same_topic_recent",
+    "taste_dot",
+    "taste_weight",
+    "history_len",
+)
+
+
+class Counts(NamedTuple):
+    """Raw counters of one entity: counts [rows, half-lives, actions], steps [rows, half-lives], totals [rows, 5]."""
+
+    counts: Array
+    steps: Array
+    totals: Array
+
+
+class Viewers(NamedTuple):
+    """Raw state of viewers, a view of VIEWER_DTYPE records by field; first dimension: viewers."""
+
+    counts: Array
+    steps: Array
+    session: Array
+    session_ratio: Array
+    profile: Array
+    history_len: Array
+    history_video: Array
+    history_signal: Array
+    history_time_ms: Array
+    pair_key: Array
+    pair_step: Array
+    pair_count: Array
+    taste: Array
+    taste_weight: Array
+    taste_step: Array
+
+
+class Videos(NamedTuple):
+    """Catalogue columns that the kernels need, by row."""
+
+    author: Array
+    topic: Array
+    cluster: Array
+    language: Array
+    length_ms: Array
+    embedding: Array
+
+
+class Operations(NamedTuple):
+    """An ordered list of reads and events; `video` -1 where an event names only an author."""
+
+    time_ms: Array
+    op: Array
+    viewer: Array
+    video: Array
+    author: Array
+    play_ms: Array
+    length_ms: Array
+    long_view: Array
+    click: Array
+
+
+class Histories(NamedTuple):
+    """The viewer's last watches at each read, oldest first: video, signal bits, time_ms [reads, HISTORY], length."""
+
+    video: Array
+    signal: Array
+    time_ms: Array
+    length: Array
+
+
+class Blocks(NamedTuple):
+    """What reads return, decayed to the time of the read; first dimension: reads."""
+
+    video: Array
+    author: Array
+    trend: Array
+    viewer: Array
+    pair: Array
+    misc: Array
