@@ -17,9 +17,9 @@ class ItemToItemConfig(BaseModel):
 
     neighbours: int = Field(50, description="neighbours kept for each video")
     window: int = Field(50, description="later watches of the viewer that a watch is paired with")
-    half_life_ms: int = Field(3 * 86_400_000, description="time apart that halves a pair, ms")
-    damping: float = Field(0.5, description="power of the video's own weight; 0.5 = cosine")
-    target_damping: float = Field(0.5, description="power of the neighbour's weight; 0.5 = cosine")
+    half_life_ms: int = Field(10 * 86_400_000, description="time apart that halves a pair, ms")
+    damping: float = Field(0.8, description="power of the video's own weight; 0.5 = cosine")
+    target_damping: float = Field(0.45, description="power of the neighbour's weight; 0.5 = cosine")
     shrink: float = Field(5.0, description="added to each video's weight before damping")
     signal_weights: tuple[float, float, float, float, float, float, float] = Field(
         (0.5, 1.0, 1.2, 1.2, 0.3, 0.0, 0.6),

@@ -26,7 +26,7 @@ class TowerConfig(BaseModel):
     accidental_hits: bool = Field(True, description="remove negatives that are the positive")
     history_hits: bool = Field(True, description="remove negatives that the viewer has watched")
     signal_weights: tuple[float, float, float, float, float, float, float] = Field(
-        (0.3, 1.0, 1.5, 1.5, 0.1, 0.0, 0.5),
+        (0.6, 1.0, 1.5, 1.5, 0.1, 0.0, 0.6),
         description="weight of a watch as an example: no flag, long view, like, strong, skip, "
         "negative, click; the largest counts, below 1 it is a probability",
     )
