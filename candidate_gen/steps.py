@@ -121,9 +121,8 @@ class StepMaker:
         positive = watches.video[at]
         copies = np.bincount(positive, minlength=videos) + self._negatives()
         columns = np.flatnonzero(copies)
-        column_of = _slots(columns, videos)
         rows = _rows_in_play(copies > 0, past.video)
-        slot = _slots(rows, videos)
+        column_of, slot = _slots(columns, videos), _slots(rows, videos)
         who, when = np.nonzero(column_of[past.video] >= 0)
         log_share, age, time = self._times(now, columns)
         return Step(

@@ -213,12 +213,11 @@ def train_towers(
             best = arrays
         if epoch + 1 - top.epoch > config.patience:
             break
-    if not config.refit:
-        assert best is not None
-        return TrainedTowers(best, tuple(curve))
-    shorter = config.model_copy(update={"epochs": top.epoch})
-    again = _fitted(corpus, table, shorter, from_ms, until_ms, words)
-    return TrainedTowers(again.arrays, tuple(curve))
+    if config.refit:
+        shorter = config.model_copy(update={"epochs": top.epoch})
+        best = _fitted(corpus, table, shorter, from_ms, until_ms, words).arrays
+    assert best is not None
+    return TrainedTowers(best, tuple(curve))
 
 
 def _fitted(
