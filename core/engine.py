@@ -59,15 +59,24 @@ class Ranked:
 class Engine:
     """Executes surfaces. With `full` it also keeps every candidate and every hydrated column for a replay."""
 
-    def __init__(self, timer: Timer = time.perf_counter_ns, on_outage: Callable[[str], None] | None = None) -> None:
-        self._timer = timer
+    def __init__(
+        self,
+        timer: Timer = time.perf_counter_ns,
+        on_outage: Callable[[str], None] | None = None,
+        on_stage: Callable[[str, str, int], None] | None = None,
+    ) -> None:
+        self._timer, self._on_stage = timer, on_stage
         self._on_outage = on_outage or (lambda stage: None)
 
     def execute(self, surface: Surface, query: Query) -> Ranked:
         """Sources, then every step in order."""
         trace = Trace()
         batch = self._retrieve(surface.sources, query, trace)
-        return self.resume(surface, query, batch, trace)
+        ranked = self.resume(surface, query, batch, trace)
+        if self._on_stage is not None:
+            for stage in trace.stages:
+                self._on_stage(stage.kind, stage.name, stage.spent_ns)
+        return ranked
 
     def resume(
         self,

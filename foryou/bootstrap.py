@@ -137,7 +137,7 @@ async def open_product(
     metrics = Metrics(CollectorRegistry())
     product = Product(
         settings, stores, state, processor, bundle, metrics, clock, config or ForYouConfig(), new_id,
-        Engine(on_outage=metrics.outage),
+        Engine(on_outage=metrics.outage, on_stage=metrics.stage),
     )  # fmt: skip
     _wire(product)
     return product

@@ -16,7 +16,8 @@ from core.ports import EventLog, FeatureStore, HistoryStore, SlateStore, Tables,
 from features.definitions import schema_hash
 from features.processor import ReadModels
 
-LOG_FILE, STATE_FILE, SLATES_FILE = "log.db", "state.db", "slates.db"
+# state.db can be built again from the log; the users in tables.db come from importers and cannot.
+LOG_FILE, TABLES_FILE, STATE_FILE, SLATES_FILE = "log.db", "tables.db", "state.db", "slates.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,20 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
     Raises SchemaMismatch, CorruptData or Unavailable.
     """
     log = Database(home / LOG_FILE, durable=durable)
+    tables = Database(home / TABLES_FILE, durable=durable, remedy="restore a copy, or import the users again")
     state = Database(home / STATE_FILE, durable=False)
     slates = Database(home / SLATES_FILE, durable=durable)
     if fresh_features:
         SqliteFeatureStore.forget(state, schema_hash())
 
     def close() -> None:
-        for database in (log, state, slates):
+        for database in (log, tables, state, slates):
             database.close()
 
     return Stores(
         log=SqliteEventLog(log),
         history=SqliteHistoryStore(state),
-        tables=SqliteTables(state),
+        tables=SqliteTables(tables),
         videos=SqliteVideoStore(state),
         features=SqliteFeatureStore(state, schema_hash()),
         slates=SqliteSlateStore(slates),
