@@ -46,7 +46,7 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
     """
     log = Database(home / LOG_FILE, durable=durable)
     tables = Database(home / TABLES_FILE, durable=durable, remedy="restore a copy, or import the users again")
-    state = Database(home / STATE_FILE, durable=False)
+    state = Database(home / STATE_FILE, durable=durable)
     slates = Database(home / SLATES_FILE, durable=durable)
     if fresh_features:
         SqliteFeatureStore.forget(state, schema_hash())

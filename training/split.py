@@ -31,6 +31,14 @@ def day_start_ms(day: int, utc_offset_h: float) -> int:
     return day * DAY_MS - int(utc_offset_h * 3_600_000)
 
 
+def _last_full_day_ms(known: Array, days: Array, valid_share: float, utc_offset_h: float) -> int:
+    """The start of the last day from which at least a third of the wanted validation share is left: a log often ends
+    with the first minutes of a day."""
+    starts = [day_start_ms(int(day), utc_offset_h) for day in days[2:]]
+    enough = [start for start in starts if (known >= start).sum() >= valid_share / 3 * len(known)]
+    return max(enough, default=starts[0])
+
+
 def split_at(
     time_ms: Array, tower_share: float, valid_share: float, utc_offset_h: float, test_day: int | None = None
 ) -> Split:
@@ -50,7 +58,7 @@ def split_at(
     valid_from = int(known[int(len(known) * (1 - valid_share))])
     days = np.unique(day_of(known, utc_offset_h))
     if len(days) >= 4:
-        last = day_start_ms(int(days[-1]), utc_offset_h)
+        last = _last_full_day_ms(known, days, valid_share, utc_offset_h)
         first = day_start_ms(int(day_of(np.array([heads_from]), utc_offset_h)[0]), utc_offset_h)
         valid_from = last
         heads_from = min(max(first, day_start_ms(int(days[0]) + 1, utc_offset_h)), last - DAY_MS)

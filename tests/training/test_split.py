@@ -22,6 +22,12 @@ def test_a_test_day_and_everything_after_it_is_left_out() -> None:
     assert split.valid_from_ms == 5 * DAY_MS
 
 
+def test_the_first_minutes_of_a_last_day_are_no_validation_part() -> None:
+    time_ms = np.sort(np.random.default_rng(0).integers(0, 10 * DAY_MS, 5_000))
+    split = split_at(np.append(time_ms, [10 * DAY_MS + 5, 10 * DAY_MS + 9]), 0.45, 0.12, 0.0)
+    assert split.valid_from_ms == 9 * DAY_MS
+
+
 def test_the_day_is_that_of_the_logs_own_calendar() -> None:
     # 17:00 UTC on day 0 is 01:00 on day 1 in China
     assert day_of(np.array([17 * 3_600_000]), 8.0).tolist() == [1]
