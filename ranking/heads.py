@@ -55,6 +55,7 @@ class HeadConfig(BaseModel):
     rounds: int = Field(default=300, ge=1, description="Trees at most.")
     early_stopping_rounds: int = Field(default=20, ge=0, description="Trees without a better metric; 0: never stop.")
     min_rows_in_leaf: int = Field(default=50, ge=1, description="Training rows of a leaf at least.")
+    feature_share: float = Field(default=1.0, gt=0, le=1, description="Share of the features that a tree may use.")
     min_positives: int = Field(default=100, ge=0, description="Training labels above 0; fewer skip the head.")
     monotone: Mapping[str, Literal[-1, 1]] = Field(
         default_factory=dict,
@@ -274,6 +275,7 @@ def _booster_params(config: HeadConfig, feature_names: Sequence[str]) -> dict[st
         "num_leaves": config.leaves,
         "learning_rate": config.learning_rate,
         "min_data_in_leaf": config.min_rows_in_leaf,
+        "feature_fraction": config.feature_share,
         "seed": config.seed,
     }
     if config.monotone:

@@ -12,7 +12,14 @@ _BINARY = ("long_view", "click", "skip", "like", "comment", "share", "follow", "
 
 def default_heads(rounds: int, seed: int) -> tuple[HeadConfig, ...]:
     """The heads of every action, the mean watch ratio and the median watch time."""
-    shared = {"rounds": rounds, "seed": seed, "leaves": 31, "learning_rate": 0.08, "min_rows_in_leaf": 60}
+    shared = {
+        "rounds": rounds,
+        "seed": seed,
+        "leaves": 31,
+        "learning_rate": 0.08,
+        "min_rows_in_leaf": 60,
+        "feature_share": 0.5,
+    }
     heads = [HeadConfig(name=name, **shared) for name in _BINARY]
     heads.append(HeadConfig(name="watch_ratio", objective="mean", **shared))
     heads.append(HeadConfig(name="watch_time", objective="median", **shared))
@@ -29,7 +36,7 @@ class TrainConfig(BaseModel):
     utc_offset_h: float = Field(0.0, description="hours by which the log's days are ahead of UTC")
     tower_share: float = Field(0.45, gt=0, lt=1, description="share of the impressions before the heads' window")
     valid_share: float = Field(0.12, gt=0, lt=1, description="share of the impressions that stop and calibrate")
-    max_head_rows: int = Field(1_500_000, ge=1, description="most rows that heads are trained on; a sample beyond")
+    max_head_rows: int = Field(500_000, ge=1, description="most rows that heads are trained on; a sample beyond")
     rounds: int = Field(200, ge=1, description="trees of a head at most")
     refit_towers: bool = Field(True, description="train the served towers again on everything before the test")
     towers: TowerConfig = Field(default_factory=TowerConfig)

@@ -1,5 +1,6 @@
 """One training run, from the log to a bundle."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def fit(
         served = cross
     metrics = validation_metrics(ranking, rows, cross, data.driver.records)
     metrics["validation/recall_at_100"] = max((e.recall_at_100 for e in early.curve), default=float("nan"))
+    metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
     return Fitted(rows, split, early, cross, serving, served, ranking, _curves(ranking, early, serving), metrics)
 
 
