@@ -1,0 +1,6 @@
+"""`python -m foryou`."""
+
+from foryou.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The command line: every command, and the one place where an error becomes a sentence and an exit code."""
+
+import sys
+
+import typer
+
+from core.errors import ForyouError
+from foryou.commands import demo, feed, importing, serving, training
+
+EXIT_CODES = """Exit codes
+
+0 done
+
+1 the answer is no (a replay that differs), or a bug, with its traceback
+
+2 input that cannot be used
+
+3 it names something that does not exist
+
+4 a wrong setting, or a port in use
+
+5 no valid identity
+
+6 a store does not answer, or the disk is full
+
+7 stored data is damaged or of another version
+
+130 stopped by Ctrl-C"""
+
+
+def build() -> typer.Typer:
+    """The commands, none of which imports more than it needs."""
+    app = typer.Typer(
+        name="foryou",
+        help="An open For-You engine: events become features, features become models, models become a slate.",
+        epilog=EXIT_CODES,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command()(demo.demo)
+    app.command()(importing.world)
+    app.add_typer(importing.group(), name="import")
+    app.command()(training.train)
+    app.command()(training.evaluate)
+    app.command()(serving.serve)
+    app.command()(serving.token)
+    app.command()(feed.feed)
+    app.command()(feed.explain)
+    app.command()(feed.replay)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit; an expected error is one sentence on stderr, a bug keeps its traceback."""
+    try:
+        build()(arguments, prog_name="foryou")
+    except ForyouError as error:
+        if type(error).http_status == 500 and error.exit_code == 1:
+            raise  # a broken contract is a bug
+        print(error.sentence, file=sys.stderr)
+        sys.exit(error.exit_code)

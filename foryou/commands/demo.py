@@ -1,0 +1,48 @@
+"""`foryou demo`: everything, from nothing to a feed that answers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foryou.commands.home import HomeOption, command, settings_of
+from foryou.commands.serving import PortOption, address_of, serve_home
+from foryou.console import Steps, note
+
+
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="KuaiRand-Pure folder to use instead of a synthetic world.", show_default=False),
+    ] = None,
+    viewers: Annotated[int, typer.Option(min=50, help="Viewers of the world.")] = 3_000,
+    videos: Annotated[int, typer.Option(min=100, help="Videos of the world.")] = 12_000,
+    impressions: Annotated[int, typer.Option(min=1_000, help="Impressions of its history.")] = 250_000,
+    port: PortOption = None,
+    no_serve: Annotated[bool, typer.Option("--no-serve", help="Prepare only.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Build a world (or take --data), train on it and serve it; a second run reuses what is there.
+
+    Example: foryou demo --data ../shared/data/kuairand-pure --home .kuairand --port 8001
+    """
+    from foryou.commands.training import show_figures
+    from foryou.demo import DemoPlan, WorldSize, commands_to_try, prepare
+    from serving.server import bind
+
+    settings = settings_of(home=home, port=port)
+    if not no_serve:
+        bind(settings).close()
+    size = None if data else WorldSize(viewers=viewers, videos=videos, impressions=impressions)
+    plan = DemoPlan(data=str(data.resolve()) if data else "", world=size)
+    with Steps() as steps:
+        manifest = prepare(settings, plan, steps)
+    show_figures(manifest)
+    if data:
+        note("The log is real; names, pictures and addresses of videos are made up, and answers say so (made_up).")
+    if no_serve:
+        note(f"Next: {command(settings, 'serve')}")
+        return
+    with bind(settings) as listener:
+        print(commands_to_try(settings, address_of(settings, listener)), flush=True)
+        serve_home(settings, listener)

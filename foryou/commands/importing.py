@@ -1,0 +1,131 @@
+"""`foryou world` and `foryou import`: a log comes into the home."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foryou.commands.home import HomeFacts, HomeOption, JsonOption, command, settings_of, write_facts
+from foryou.console import Steps, note, show_json
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+    from foryou.importers import ImportReport, ImportStores, OnProgress
+
+    Importer = Callable[[ImportStores, OnProgress], Awaitable[ImportReport]]
+
+
+def world(
+    viewers: Annotated[int, typer.Option(min=50, help="Viewers at the start.")] = 3_000,
+    videos: Annotated[int, typer.Option(min=100, help="Videos at the start.")] = 12_000,
+    impressions: Annotated[int, typer.Option(min=1_000, help="Impressions of the whole history.")] = 250_000,
+    days: Annotated[int, typer.Option(min=5, help="Days of history.")] = 14,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal worlds.")] = 0,
+    law: Annotated[str, typer.Option(help="plain, misspecified or drifting.")] = "plain",
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Build a synthetic world with known preferences in HOME/world and import its history.
+
+    Example: foryou world --viewers 1000 --videos 4000 --impressions 80000
+    """
+    from foryou.demo import WorldSize, make_world
+
+    settings = settings_of(home=home)
+    size = WorldSize(viewers=viewers, videos=videos, impressions=impressions, days=days, seed=seed, law=law)
+    with Steps() as steps:
+        folder = make_world(settings.home, size, steps)
+        report = import_folder(settings, folder, None, steps)
+    _tell(settings, report, json)
+
+
+def group() -> typer.Typer:
+    """The commands under `foryou import`."""
+    app = typer.Typer(help="Put the log of another system on the event log.", no_args_is_help=True)
+    app.command()(kuairand)
+    app.command()(events)
+    return app
+
+
+def kuairand(
+    path: Annotated[Path, typer.Argument(help="Folder of the KuaiRand-Pure slice (four Parquet files).")],
+    utc_offset: Annotated[float, typer.Option(help="Hours by which the log's days are ahead of UTC.")] = 8.0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Import the KuaiRand-Pure slice: videos, users, histories and impressions.
+
+    Example: foryou import kuairand ../shared/data/kuairand-pure --home .kuairand
+    """
+    settings = settings_of(home=home)
+    with Steps() as steps:
+        report = import_folder(settings, path, utc_offset, steps)
+    _tell(settings, report, json)
+
+
+def events(
+    file: Annotated[Path, typer.Argument(help="A CSV, TSV, Parquet or JSON Lines log, one impression a row.")],
+    mapping: Annotated[Path, typer.Option("--map", help="YAML file that names the log's columns.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Import any log through a mapping of its columns (docs/importing.md shows how to write one).
+
+    Example: foryou import events examples/clips_log.csv --map examples/clips_mapping.yaml
+    """
+    from foryou.importers import import_events
+    from foryou.importers.mapping import read_mapping
+
+    settings = settings_of(home=home)
+    offset_h = read_mapping(mapping).utc_offset_h
+    with Steps() as steps:
+        report = run_import(settings, lambda to, told: import_events(file, mapping, to, told), offset_h, steps)
+    _tell(settings, report, json)
+
+
+def import_folder(settings: "Settings", folder: Path, utc_offset_h: float | None, steps: Steps) -> "ImportReport":
+    """Import a world, or with `utc_offset_h` the KuaiRand slice."""
+    from foryou.importers import import_kuairand, import_world
+
+    if utc_offset_h is None:
+        return run_import(settings, lambda to, told: import_world(folder, to, told), 0.0, steps)
+    offset_h = utc_offset_h
+    return run_import(settings, lambda to, told: import_kuairand(folder, to, told, offset_h), offset_h, steps)
+
+
+def run_import(settings: "Settings", importer: "Importer", utc_offset_h: float, steps: Steps) -> "ImportReport":
+    """Open the stores, run the importer, remember the log's calendar."""
+    from core.clock import system_clock
+    from foryou.importers import ImportStores
+    from foryou.stores import open_stores
+
+    stores = open_stores(settings.home, fresh_features=True)
+    try:
+        to = ImportStores(stores.log, stores.tables, settings.home, system_clock)
+        report = asyncio.run(_awaited(importer(to, lambda p: steps(f"import {p.file}", p.rows, p.total))))
+    finally:
+        stores.close()
+    write_facts(settings.home, HomeFacts(utc_offset_h=utc_offset_h))
+    return report
+
+
+async def _awaited(work: "Awaitable[ImportReport]") -> "ImportReport":
+    return await work
+
+
+def _tell(settings: "Settings", report: "ImportReport", json: bool) -> None:
+    if json:
+        show_json(report.to_dict())
+        return
+    rejected = sum(report.rejected.values())
+    note(
+        f"{report.rows:,} rows gave {report.events:,} new events; {report.videos:,} videos, {report.users:,} users;"
+        f" {report.duplicates:,} duplicates, {report.known:,} known before, {rejected:,} rejected."
+    )
+    for reason, count in report.rejected.most_common():
+        note(f"  rejected {count:,}: {reason}")
+    for path in report.reject_files:
+        note(f"  rejected rows of {report.source}: {path}")
+    note(f"Next: {command(settings, 'train')}")

@@ -1,0 +1,268 @@
+"""`foryou train` and `foryou evaluate`."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.errors import InputError
+from foryou.commands.home import HomeOption, JsonOption, command, read_facts, require_log, settings_of
+from foryou.console import Steps, note, show_json, show_table
+
+if TYPE_CHECKING:
+    from core.manifest import Manifest
+    from core.settings import Settings
+    from foryou.world_evaluation import WorldReport
+    from training.config import TrainConfig
+    from training.evaluate import Compared, EvaluationReport
+    from training.log_data import LogData
+
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
+RoundsOption = Annotated[int | None, typer.Option(min=1, help="Trees of a head at most.", show_default=False)]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads (FORYOU_THREADS; 2).", show_default=False)]
+EpochsOption = Annotated[int | None, typer.Option(min=1, help="Passes of the towers at most.", show_default=False)]
+OffsetOption = Annotated[
+    float | None,
+    typer.Option(min=-14, max=14, help="Hours by which the log's days are ahead of UTC.", show_default="the import's"),
+]
+
+
+def train(
+    seed: SeedOption = 0,
+    rounds: RoundsOption = None,
+    epochs: EpochsOption = None,
+    threads: ThreadsOption = None,
+    utc_offset: OffsetOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a bundle on the whole log of HOME and make it the one that is served.
+
+    Example: foryou train --seed 1 --rounds 300
+    """
+    settings = settings_of(home=home, threads=threads)
+    with Steps() as steps:
+        manifest = train_home(settings, config_of(settings, seed, rounds, epochs, utc_offset), steps)
+    if json:
+        show_json(manifest)
+        return
+    show_figures(manifest)
+    note(f"Bundle {manifest.bundle_id} is in {settings.bundles}. Next: {command(settings, 'serve')}")
+
+
+def evaluate(
+    test_day: Annotated[str | None, typer.Option(help="YYYY-MM-DD.", show_default="the log's last whole day")] = None,
+    seed: SeedOption = 0,
+    rounds: RoundsOption = None,
+    epochs: EpochsOption = None,
+    threads: ThreadsOption = None,
+    utc_offset: OffsetOption = None,
+    world: Annotated[bool, typer.Option("--world", help="Judge the product in synthetic worlds instead.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="With --world: how many worlds.")] = 3,
+    viewers: Annotated[int, typer.Option(min=1, help="With --world: viewers judged in each.")] = 150,
+    days: Annotated[int, typer.Option(min=1, help="With --world: days judged.")] = 3,
+    users: Annotated[int, typer.Option(min=50, help="With --world: viewers of a world.")] = 3_000,
+    videos: Annotated[int, typer.Option(min=100, help="With --world: videos of a world.")] = 12_000,
+    impressions: Annotated[int, typer.Option(min=1_000, help="With --world: impressions of its history.")] = 250_000,
+    law: Annotated[str, typer.Option(help="With --world: plain, misspecified or drifting.")] = "plain",
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train without one day of the log and score that day, beside popularity and item-to-item.
+
+    Example: foryou evaluate --test-day 2022-04-30 --json
+
+    With --world nothing of the log is used: worlds with known preferences are built, the product is trained and
+    serves their viewers, and its reward is placed between popularity (0) and an oracle (1).
+    """
+    settings = settings_of(home=home, threads=threads)
+    with Steps() as steps:
+        if world:
+            from foryou.world_evaluation import evaluate_world
+
+            numbers = range(seed, seed + seeds)
+            judged = evaluate_world(
+                settings.home, users=users, videos=videos, impressions=impressions, seeds=numbers, viewers=viewers,
+                days=days, law=_known_law(law), progress=steps,
+            )  # fmt: skip
+        else:
+            config = config_of(settings, seed, rounds, epochs, utc_offset)
+            report = evaluate_home(settings, config, _day(test_day), steps)
+    if json:
+        show_json(judged if world else report)
+    elif world:
+        _show_world(judged)
+    else:
+        _show_report(report)
+
+
+def config_of(
+    settings: "Settings", seed: int, rounds: int | None, epochs: int | None, utc_offset_h: float | None
+) -> "TrainConfig":
+    """The training configuration: what was given, the home's calendar, and defaults for the rest."""
+    from training.config import TrainConfig
+
+    offset_h = read_facts(settings.home).utc_offset_h if utc_offset_h is None else utc_offset_h
+    given: dict[str, Any] = {} if rounds is None else {"rounds": rounds}
+    config = TrainConfig(seed=seed, threads=settings.threads, utc_offset_h=offset_h, **given)
+    if epochs is None:
+        return config
+    return config.model_copy(update={"towers": config.towers.model_copy(update={"epochs": epochs})})
+
+
+def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Manifest":
+    """Catch up with the log, train on it, and write the feature state that serving starts from."""
+    from core.clock import system_clock
+    from foryou.catch_up import catch_up
+    from foryou.stores import Stores, open_stores
+    from training.log_data import packed_state
+    from training.pipeline import train as train_bundle
+
+    async def run(stores: Stores) -> "Manifest":
+        await catch_up(stores, steps)
+        data = await _load(stores, settings.home, steps)
+        manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps)
+        steps.begin("feature state")
+        await stores.features.write(packed_state(data), data.applied_offset)
+        return manifest
+
+    require_log(settings.home)
+    for chatty in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    stores = open_stores(settings.home, fresh_features=True)
+    try:
+        return asyncio.run(run(stores))
+    finally:
+        stores.close()
+
+
+def evaluate_home(
+    settings: "Settings", config: "TrainConfig", test_day: int | None, steps: Steps
+) -> "EvaluationReport":
+    """Fit without the test day (days since 1970, the log's last where None) and score it."""
+    from foryou.catch_up import catch_up
+    from foryou.stores import Stores, open_stores
+    from training.evaluate import evaluate as evaluate_day
+
+    async def load(stores: Stores) -> "LogData":
+        await catch_up(stores, steps)
+        return await _load(stores, settings.home, steps)
+
+    require_log(settings.home)
+    stores = open_stores(settings.home, fresh_features=True)
+    try:
+        data = asyncio.run(load(stores))
+    finally:
+        stores.close()
+    if test_day is None:
+        test_day = _last_full_day(data, config.utc_offset_h)
+    return evaluate_day(data, config, settings.home / "scratch", test_day, steps)
+
+
+def _last_full_day(data: "LogData", utc_offset_h: float) -> int:
+    """The last day with at least a fifth of the impressions of a usual one; a log often ends in a sliver of a day."""
+    import numpy as np
+
+    from training.split import day_of
+
+    days, counts = np.unique(day_of(data.events.time_ms[data.events.surface > 0], utc_offset_h), return_counts=True)
+    return int(days[counts >= np.median(counts) / 5][-1])
+
+
+async def _load(stores: Any, home: Path, steps: Steps) -> "LogData":
+    from training.log_data import load_log
+
+    if await stores.log.end() == 0:
+        raise InputError(f"The log in {home} is empty; put events on it with `foryou world` or `foryou import`.")
+    steps.begin("reading the log")
+    data = await load_log(stores.log, stores.videos, stores.tables)
+    if not (data.events.surface > 0).any():
+        raise InputError(f"The log in {home} has no impressions, and models learn from those; import a log of them.")
+    return data
+
+
+def _day(text: str | None) -> int | None:
+    """Days since 1970; InputError when it is no date."""
+    from datetime import date
+
+    if text is None:
+        return None
+    try:
+        return (date.fromisoformat(text) - date(1970, 1, 1)).days
+    except ValueError as error:
+        raise InputError(f"The test day {text!r} is no date; write it as 2022-04-30.") from error
+
+
+def _known_law(law: str) -> str:
+    from simulation.law import law_named
+
+    try:
+        law_named(law)
+    except ValueError as error:
+        raise InputError(f"There is no law {law!r}; choose plain, misspecified or drifting.") from error
+    return law
+
+
+def show_figures(manifest: "Manifest") -> None:
+    """The figures of a bundle on its validation part."""
+    metrics = manifest.metrics
+    names = ("auc", "logloss", "ece", "mae")
+    rows = [
+        (head, *(metrics.get(f"validation/{head}/{name}", "") for name in names))
+        for head in manifest.heads
+        if any(f"validation/{head}/{name}" in metrics for name in names)
+    ]
+    count = int(metrics.get("validation/rows", 0))
+    title = f"Bundle {manifest.bundle_id}: each head on the newest {count:,} of {manifest.impressions:,} impressions"
+    show_table(title, ("head", ">AUC", ">log loss", ">calibration error", ">mean abs. error"), rows)
+    recall = metrics.get("validation/recall_at_100")
+    if recall is not None and recall == recall:
+        note(f"Two towers: recall@100 of unseen long views {recall:.4f} on the last day before the heads' window.")
+    for text in manifest.notes:
+        note(f"Left out: {text}")
+
+
+def _show_report(report: "EvaluationReport") -> None:
+    def cells(compared: "Compared") -> tuple[object, object]:
+        interval = f"{compared.better:+.4f} [{compared.low:+.4f}, {compared.high:+.4f}]"
+        return compared.baseline, interval + (" *" if compared.beats else "")
+
+    rows = [
+        (head.head, head.metric, head.positives, head.popularity.ours, *cells(head.popularity),
+         *cells(head.item_to_item))
+        for head in report.heads
+    ]  # fmt: skip
+    head_columns = (
+        "head", "metric", ">positives", ">ours", ">popularity", ">gain [95%]", ">item-to-item", ">gain [95%]",
+    )  # fmt: skip
+    title = f"{report.test_day}: {report.test_rows:,} impressions of {report.viewers:,} viewers (* beyond chance)"
+    show_table(title, head_columns, rows)
+    found = report.retrieval
+    sources = [
+        (s.source, s.recall_at_20, s.recall_at_100, s.recall_at_500, s.ndcg_at_20, found.weights.get(s.source, ""))
+        for s in found.sources
+    ]
+    columns = ("source", ">recall@20", ">recall@100", ">recall@500", ">NDCG@20", ">weight in the blend")
+    show_table(f"Retrieval of unseen long views, {found.viewers:,} viewers, whole catalogue", columns, sources)
+    note(f"The blend gains {found.gain:+.4f} [{found.low:+.4f}, {found.high:+.4f}] recall@100 over item-to-item.")
+    for head, reason in report.skipped.items():
+        note(f"Left out: head {head}: {reason}")
+
+
+def _show_world(report: "WorldReport") -> None:
+    import msgspec
+
+    seeds = [msgspec.to_builtins(seed) for seed in report.seeds]
+    names = list(seeds[0]) if seeds else []
+    show_table(
+        f"Worlds of law {report.law}: {report.users:,} viewers, {report.videos:,} videos, {report.impressions:,}"
+        f" impressions; {report.viewers:,} judged for {report.days} days",
+        [f">{name.replace('_', ' ')}" for name in names],
+        [[seed[name] for name in names] for seed in seeds],
+    )
+    print(
+        f"gap closed {report.gap_closed:.4f} [{report.low:.4f}, {report.high:.4f}]; reward a view: popularity"
+        f" {report.popularity:.4f}, the product {report.policy:.4f}, oracle {report.oracle:.4f}"
+    )
