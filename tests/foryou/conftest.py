@@ -1,0 +1,62 @@
+"""A home that the demo made, trained once, and a way to run commands in this process."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from foryou.cli import main
+
+VIEWERS, VIDEOS, IMPRESSIONS = 150, 600, 8_000
+SIZE = ("--viewers", str(VIEWERS), "--videos", str(VIDEOS), "--impressions", str(IMPRESSIONS))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self):
+        """Standard output, which must be one JSON document."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run a command as the shell would; settings of the environment do not leak in."""
+    monkeypatch.delenv("FORYOU_HOME", raising=False)
+
+    def command(*arguments) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), said.out, said.err)
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory) -> Path:
+    """A home with a tiny world on its log and a bundle trained on it; read only."""
+    home = tmp_path_factory.mktemp("cli") / "home"
+    with pytest.raises(SystemExit) as ended:
+        main(["world", *SIZE, "--days", "6", "--home", str(home)])
+    assert not ended.value.code
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--rounds", "5", "--epochs", "1", "--home", str(home)])
+    assert not ended.value.code
+    return home
+
+
+@pytest.fixture
+def home(trained_home, tmp_path) -> Path:
+    """A copy of the trained home that a test may break."""
+    copy = tmp_path / "home"
+    shutil.copytree(trained_home, copy, ignore=shutil.ignore_patterns("mlartifacts", "scratch", "world"))
+    return copy
