@@ -115,6 +115,7 @@ def config_of(
 def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Manifest":
     """Catch up with the log, train on it, and write the feature state that serving starts from."""
     from core.clock import system_clock
+    from features.feast_repo import publish
     from foryou.catch_up import catch_up
     from foryou.stores import Stores, open_stores
     from training.log_data import packed_state
@@ -125,7 +126,10 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Ma
         data = await _load(stores, settings.home, steps)
         manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps)
         steps.begin("feature state")
-        await stores.features.write(packed_state(data), data.applied_offset)
+        packed = packed_state(data)
+        await stores.features.write(packed, data.applied_offset)
+        steps.begin("feature snapshot for Feast")
+        publish(settings.home, packed, int(data.events.time_ms.max()), system_clock())
         return manifest
 
     require_log(settings.home)
