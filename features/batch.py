@@ -110,7 +110,8 @@ class BatchDriver:
     ) -> None:
         reads = np.flatnonzero(is_read)
         stops = [*reads[CHUNK::CHUNK].tolist(), len(is_read)]
-        blocks, viewers = empty_blocks(min(CHUNK, max(len(reads), 1))), viewer_arrays(self.records)
+        room = min(CHUNK, max(len(reads), 1))
+        blocks, viewers = empty_blocks(room, room), viewer_arrays(self.records)
         follows = follows_at(self.events, read_at)
         start = done = 0
         s = self.state

@@ -15,17 +15,28 @@ from features.layout import STEPS, TABLE
 
 
 @njit(cache=True, inline="always")
-def decayed(value, steps):
-    """A fixed-point value after `steps` time steps, rounded to nearest; int64."""
-    if steps <= 0 or value == 0:
-        return value
+def decay_parts(steps):
+    """What `steps` time steps do to any value: a factor in units of 2^-22, then a shift to the right."""
+    if steps <= 0:
+        return np.int64(1 << 22), np.int64(0)
     whole = steps // STEPS
     if whole > 45:
-        return np.int64(0)
-    shifted = (np.int64(value) * TABLE[steps % STEPS] + (1 << 21)) >> 22
-    if whole > 0:
-        shifted = (shifted + (np.int64(1) << (whole - 1))) >> whole
-    return shifted
+        return np.int64(0), np.int64(0)
+    return TABLE[steps % STEPS], np.int64(whole)
+
+
+@njit(cache=True, inline="always")
+def faded(value, factor, shift):
+    """A fixed-point value below 2^41 under `decay_parts`, each of the two rounded to nearest; int64."""
+    scaled = (np.int64(value) * factor + (1 << 21)) >> 22
+    return (scaled + ((np.int64(1) << shift) >> 1)) >> shift
+
+
+@njit(cache=True, inline="always")
+def decayed(value, steps):
+    """A fixed-point value after `steps` time steps; int64."""
+    factor, shift = decay_parts(steps)
+    return faded(value, factor, shift)
 
 
 @njit(cache=True, inline="always")

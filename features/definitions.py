@@ -12,14 +12,15 @@ import numpy as np
 
 from core.arrays import Array, Float32, Float64
 from features import layout as L
-from features.raw import MISC, Blocks
+from features.raw import MATCH, OWN, Blocks
 
 _VIDEO_HALF = {name: index for index, name in enumerate(L.VIDEO_HALF_LIVES)}
 _VIEWER_HALF = {name: index for index, name in enumerate(L.VIEWER_HALF_LIVES)}
 _FAMILY = {name: index for index, name in enumerate(L.FAMILIES)}
 _PAIR = {name: index for index, name in enumerate(L.PAIR_ACTIONS)}
 _ACTION = {name: index for index, name in enumerate(L.ACTIONS)}
-_MISC = {name: index for index, name in enumerate(MISC)}
+_OWN = {name: index for index, name in enumerate(OWN)}
+_MATCH = {name: index for index, name in enumerate(MATCH)}
 
 # Smoothing: a rate starts at `prior` and moves as if it had `strength` earlier observations at it.
 PRIOR = {
@@ -40,7 +41,10 @@ PRIOR = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """n (viewer, video) pairs at a moment: decayed counters, catalogue columns [n] and context [n]."""
+    """n (viewer, video) pairs at a moment: decayed counters, catalogue columns [n] and context.
+
+    `now_ms`, `profile`, `traits`, `surface` and the blocks `viewer` and `own` have n rows, or one that holds for all.
+    """
 
     blocks: Blocks
     now_ms: Array
@@ -109,25 +113,30 @@ def _pair_rate(family: str, action: str, strength: float) -> Compute:
     return compute
 
 
-def _misc(name: str) -> Compute:
-    index = _MISC[name]
-    return lambda r: np.asarray(r.blocks.misc[:, index])
+def _own(name: str) -> Compute:
+    index = _OWN[name]
+    return lambda r: np.asarray(r.blocks.own[:, index])
+
+
+def _match(name: str) -> Compute:
+    index = _MATCH[name]
+    return lambda r: np.asarray(r.blocks.match[:, index])
 
 
 def _session_rate(name: str, unit: float, prior: float) -> Compute:
-    index = _MISC[name]
-    return lambda r: np.asarray((r.blocks.misc[:, index] / unit + 3 * prior) / (r.blocks.misc[:, 0] + 3))
+    index = _OWN[name]
+    return lambda r: np.asarray((r.blocks.own[:, index] / unit + 3 * prior) / (r.blocks.own[:, 0] + 3))
 
 
 def _taste(r: Reading) -> Float64:
-    misc = r.blocks.misc
-    return np.asarray(misc[:, _MISC["taste_dot"]] / (misc[:, _MISC["taste_weight"]] + 10.0))
+    dot, weight = r.blocks.match[:, _MATCH["taste_dot"]], r.blocks.own[:, _OWN["taste_weight"]]
+    return np.asarray(dot / (weight + 10.0))
 
 
 def _language(r: Reading) -> Float64:
     spoken = r.profile[:, 1:4]
-    known = (spoken.max(axis=1) > 0) & (r.language > 0)
-    match = (spoken == r.language[:, None]).any(axis=1)
+    known = (spoken[:, 0] > 0) & (r.language > 0)
+    match = (spoken[:, 0] == r.language) | (spoken[:, 1] == r.language) | (spoken[:, 2] == r.language)
     return np.where(known, match.astype(np.float64), -1.0)
 
 
@@ -205,18 +214,18 @@ def _viewer() -> list[Feature]:
 
 def _session() -> list[Feature]:
     return [
-        Feature("session_position", "viewer", "videos watched in this session", _misc("session_views")),
+        Feature("session_position", "viewer", "videos watched in this session", _own("session_views")),
         Feature("session_long_rate", "viewer", "long views in this session",
                 _session_rate("session_long_views", 1, 0.3)),
         Feature("session_skip_rate", "viewer", "skips in this session", _session_rate("session_skips", 1, 0.4)),
         Feature("session_ratio", "viewer", "mean ratio in this session", _session_rate("session_ratio", L.UNIT, 0.4)),
-        Feature("skip_streak", "viewer", "skips in a row up to now", _misc("skip_streak")),
+        Feature("skip_streak", "viewer", "skips in a row up to now", _own("skip_streak")),
         Feature("since_last_s", "viewer", "seconds since the last activity, -1 for none",
-                lambda r: np.asarray(np.maximum(r.blocks.misc[:, _MISC["since_last_ms"]] / 1000.0, -1.0))),
-        Feature("same_author_recent", "viewer", "of the last 10 watched, by this author", _misc("same_author_recent")),
-        Feature("same_topic_recent", "viewer", "of the last 10 watched, on this topic", _misc("same_topic_recent")),
+                lambda r: np.asarray(np.maximum(r.blocks.own[:, _OWN["since_last_ms"]] / 1000.0, -1.0))),
+        Feature("same_author_recent", "viewer", "of the last 10 watched, by this author", _match("same_author_recent")),
+        Feature("same_topic_recent", "viewer", "of the last 10 watched, on this topic", _match("same_topic_recent")),
         Feature("taste", "viewer", "content embedding x decayed taste of the viewer", _taste),
-        Feature("history_len", "viewer", "watches remembered, at most 50", _misc("history_len")),
+        Feature("history_len", "viewer", "watches remembered, at most 50", _own("history_len")),
         Feature("follows_author", "viewer", "1 when the viewer follows the author",
                 lambda r: r.follows.astype(np.float64)),
     ]  # fmt: skip
@@ -249,9 +258,9 @@ NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 
 
 def matrix(reading: Reading, out: Float32 | None = None) -> Float32:
-    """All features of n pairs, in the order of FEATURES. [n, features] float32"""
-    n = len(reading.now_ms)
-    out = np.empty((n, len(FEATURES)), np.float32) if out is None else out
+    """All features of n pairs, in the order of FEATURES, each contiguous. [n, features] float32"""
+    n = len(reading.upload_ms)
+    out = np.empty((n, len(FEATURES)), np.float32, "F") if out is None else out
     for index, feature in enumerate(FEATURES):
         out[:, index] = feature.compute(reading)
     return out

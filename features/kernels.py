@@ -11,7 +11,7 @@ drivers, get the same bits.
 from numba import njit
 
 from features.layout import OP
-from features.reads import read_all
+from features.reads import read_video, read_viewer
 from features.writes import apply_event
 
 _READ = OP["read"]
@@ -33,7 +33,8 @@ def replay(ops, start, stop, viewers, videos, video_counts, author_counts, trend
     reads = 0
     for i in range(start, stop):
         if ops.op[i] == _READ:
-            read_all(
+            read_viewer(reads, ops.viewer[i], ops.time_ms[i], viewers, out)
+            read_video(
                 reads, ops.viewer[i], ops.video[i], ops.author[i], ops.time_ms[i],
                 viewers, videos, video_counts, author_counts, trend_counts, out,
             )  # fmt: skip
@@ -46,10 +47,11 @@ def replay(ops, start, stop, viewers, videos, video_counts, author_counts, trend
 
 @njit(cache=True)
 def gather(rows, now_ms, viewers, videos, video_counts, author_counts, trend_counts, out):
-    """Read viewer 0 against each video of rows [n] int32 into the blocks."""
+    """Read viewer 0 once, and against each video of rows [n] int32, into the blocks."""
+    read_viewer(0, 0, now_ms, viewers, out)
     for i in range(rows.shape[0]):
         video = rows[i]
-        read_all(
+        read_video(
             i, 0, video, videos.author[video], now_ms,
             viewers, videos, video_counts, author_counts, trend_counts, out,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from core.arrays import Array, Float32, Int32
+from core.arrays import Float32, Int32
 from core.query import Query
 from core.video_table import Vocabulary
 from features.definitions import Reading, matrix
@@ -18,8 +18,8 @@ class OnlineFeatures:
         self._state, self._surfaces, self._default = state, surfaces, default_surface
 
     def blocks(self, query: Query, rows: Int32) -> Blocks:
-        """Raw state of the viewer against each row, decayed to the query's time. first dimension: rows"""
-        blocks, s = empty_blocks(len(rows)), self._state
+        """Raw state of the viewer against each row, decayed to the query's time. first dimension: rows, or one"""
+        blocks, s = empty_blocks(len(rows), 1), self._state
         viewer = viewer_arrays(state_of(query))
         gather(
             rows,
@@ -33,28 +33,24 @@ class OnlineFeatures:
         )
         return blocks
 
-    def matrix(self, query: Query, rows: Int32) -> Float32:
-        """[rows, features] float32, in the order of definitions.FEATURES"""
-        return matrix(self.reading(query, rows, self.blocks(query, rows)))
+    def matrix(self, query: Query, rows: Int32, out: Float32 | None = None) -> Float32:
+        """[rows, features] float32, in the order of definitions.FEATURES; written to `out` where given"""
+        return matrix(self.reading(query, rows, self.blocks(query, rows)), out)
 
     def reading(self, query: Query, rows: Int32, blocks: Blocks) -> Reading:
         """The blocks with the context that the definitions need."""
-        table, record, n = self._state.table, state_of(query), len(rows)
+        table, record = self._state.table, state_of(query)
         surface = self._surfaces.code(query.surface) or self._default
         return Reading(
             blocks=blocks,
-            now_ms=np.full(n, query.now_ms, np.int64),
+            now_ms=np.array([query.now_ms], np.int64),
             upload_ms=table.upload_ms[rows],
             length_ms=table.length_ms[rows],
             language=table.language[rows],
             region=table.region[rows],
             cluster=table.cluster[rows],
-            profile=_spread(record["profile"], n),
-            traits=_spread(record["traits"], n),
+            profile=record["profile"],
+            traits=record["traits"],
             follows=np.isin(table.author[rows], query.follows),
-            surface=np.full(n, surface, np.int32),
+            surface=np.array([surface], np.int32),
         )
-
-
-def _spread(row: Array, n: int) -> Array:
-    return np.broadcast_to(row[0], (n, row.shape[1]))

@@ -13,19 +13,18 @@ from features.layout import PAIR_HALF_LIFE_MS, STEPS, VIDEO_HALF_LIVES, VIEWER_H
 VIDEO_QUANTA = np.array([h // STEPS for h in VIDEO_HALF_LIVES.values()], np.int64)
 VIEWER_QUANTA = np.array([h // STEPS for h in VIEWER_HALF_LIVES.values()], np.int64)
 PAIR_QUANTUM = PAIR_HALF_LIFE_MS // STEPS
-MISC = (
+# What a read gives of the viewer alone, and of the viewer towards the video.
+OWN = (
     "session_views",
     "session_long_views",
     "session_skips",
     "skip_streak",
     "session_ratio",
     "since_last_ms",
-    "same_author_recent",
-    "same_topic_recent",
-    "taste_dot",
-    "taste_weight",
     "history_len",
+    "taste_weight",
 )
+MATCH = ("same_author_recent", "same_topic_recent", "taste_dot")
 
 
 class Counts(NamedTuple):
@@ -91,11 +90,13 @@ class Histories(NamedTuple):
 
 
 class Blocks(NamedTuple):
-    """What reads return, decayed to the time of the read; first dimension: reads."""
+    """What reads return, decayed to the time of the read; first dimension: reads. `viewer` and `own` depend on the
+    viewer and the time alone, so one query's reads share a single row of them."""
 
     video: Array
     author: Array
     trend: Array
-    viewer: Array
     pair: Array
-    misc: Array
+    match: Array
+    viewer: Array
+    own: Array

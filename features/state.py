@@ -21,8 +21,7 @@ from features.layout import (
     VIEWER_DTYPE,
     VIEWER_HALF_LIVES,
 )
-from features.raw import MISC, Blocks, Counts, Videos, Viewers
-
+from features.raw import MATCH, OWN, Blocks, Counts, Videos, Viewers
 
 # The trait that names a spoken language; it has its own places in the profile.
 _SPOKEN = "languages="
@@ -156,16 +155,17 @@ class FeatureState:
         return codes
 
 
-def empty_blocks(reads: int) -> Blocks:
-    """Room for `reads` reads."""
+def empty_blocks(reads: int, viewers: int) -> Blocks:
+    """Room for `reads` reads by as many viewers, or by one for all."""
     halves, own, actions = len(VIDEO_HALF_LIVES), len(VIEWER_HALF_LIVES), len(ACTIONS)
     return Blocks(
         video=np.zeros((reads, halves, actions), np.int64),
         author=np.zeros((reads, halves, actions), np.int64),
         trend=np.zeros((reads, halves, actions), np.int64),
-        viewer=np.zeros((reads, own, actions), np.int64),
         pair=np.zeros((reads, len(FAMILIES), len(PAIR_ACTIONS)), np.int64),
-        misc=np.zeros((reads, len(MISC)), np.float64),
+        match=np.zeros((reads, len(MATCH)), np.float64),
+        viewer=np.zeros((viewers, own, actions), np.int64),
+        own=np.zeros((viewers, len(OWN)), np.float64),
     )
 
 

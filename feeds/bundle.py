@@ -42,28 +42,33 @@ class Bundle:
     value_model: ValueModel
     online: OnlineFeatures
     table: VideoTable
+    _encoded: tuple[Query, Float32] | None = None  # of the last query, which asks twice
 
     def viewer_vector(self, query: Query) -> Float32:
         """The vector to search with. [dim + 1] float32"""
+        if self._encoded is not None and self._encoded[0] is query:
+            return self._encoded[1]
         record = state_of(query)[0]
         length = int(record["history_len"])
         codes = tower_profile(record["profile"], record["traits"])
-        return self.viewer_tower.encode(
+        vector = self.viewer_tower.encode(
             record["history_video"][:length],
             record["history_signal"][:length],
             record["history_time_ms"][:length],
             codes,
             query.now_ms,
         )
+        self._encoded = (query, vector)
+        return vector
 
     def tower_scores(self, query: Query, rows: Int32) -> Float32:
         """Viewer x video inner products, bias included. [rows] float32"""
         return np.asarray(self.vectors[rows] @ self.viewer_vector(query), np.float32)
 
     def features(self, query: Query, rows: Int32, tower: Float32) -> Float32:
-        """Declared features, then the cross features of feeds.cross. [rows, features] float32"""
-        out = np.empty((len(rows), len(RANKER_NAMES)), np.float32)
-        out[:, : len(NAMES)] = self.online.matrix(query, rows)
+        """Declared features, then the cross features of feeds.cross, each contiguous. [rows, features] float32"""
+        out = np.empty((len(rows), len(RANKER_NAMES)), np.float32, "F")
+        self.online.matrix(query, rows, out[:, : len(NAMES)])
         record = state_of(query)
         out[:, len(NAMES)] = tower
         out[:, len(NAMES) + 1] = self.vectors[rows, -1]

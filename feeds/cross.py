@@ -28,35 +28,63 @@ _NEGATIVE: Final = SKIP_BIT | NEGATIVE_BIT
 
 
 @njit(cache=True)
-def _history_cross(owner, video, signal, length, candidate, neighbours, strength, content, out):
-    for i in range(candidate.shape[0]):
-        u, row = owner[i], candidate[i]
-        total, best, mean, skipped = 0.0, -1.0, 0.0, 0.0
-        positives, negatives = 0, 0
-        for k in range(length[u]):
-            watched = video[u, k]
-            positive = signal[u, k] & _POSITIVE
-            if positive and watched < neighbours.shape[0]:
-                for j in range(neighbours.shape[1]):
-                    if neighbours[watched, j] == row:
-                        total += strength[watched, j]
-                        break
-            if content.shape[1] == 0 or not (positive or signal[u, k] & _NEGATIVE):
-                continue
-            dot = 0.0
-            for d in range(content.shape[1]):
-                dot += content[watched, d] * content[row, d]
-            if positive:
-                positives += 1
-                mean += dot
-                best = max(best, dot)
-            else:
-                negatives += 1
-                skipped += dot
-        out[i, 0] = total
-        out[i, 1] = best
-        out[i, 2] = mean / max(positives, 1)
-        out[i, 3] = skipped / max(negatives, 1)
+def _neighbour_totals(watched, signal, candidate, start, stop, neighbours, strength, place, total):
+    """Add to `total` of candidates start..stop what the watches [h] with a positive signal lend them; `place`
+    [videos] is -1 throughout, before and after."""
+    for i in range(start, stop):
+        place[candidate[i]] = i
+    for k in range(watched.shape[0]):
+        if signal[k] & _POSITIVE and watched[k] < neighbours.shape[0]:
+            for j in range(neighbours.shape[1]):
+                row = neighbours[watched[k], j]
+                if row >= 0 and place[row] >= 0:
+                    total[place[row]] += strength[watched[k], j]
+    for i in range(start, stop):
+        total[i] = total[place[candidate[i]]]
+    for i in range(start, stop):
+        place[candidate[i]] = -1
+
+
+@njit(cache=True)
+def _likeness(past, signal, vector, dots, out):
+    """Best and mean product with positive watches, and mean with skipped ones, into out [3]; `past` [dim, h]."""
+    best, mean, skipped = -1.0, 0.0, 0.0
+    positives, negatives = 0, 0
+    dots[:] = 0.0
+    for d in range(past.shape[0]):
+        for k in range(past.shape[1]):
+            dots[k] += past[d, k] * vector[d]
+    for k in range(past.shape[1]):
+        if signal[k] & _POSITIVE:
+            positives += 1
+            mean += dots[k]
+            best = max(best, dots[k])
+        elif signal[k] & _NEGATIVE:
+            negatives += 1
+            skipped += dots[k]
+    out[0], out[1], out[2] = best, mean / max(positives, 1), skipped / max(negatives, 1)
+
+
+@njit(cache=True)
+def _history_cross(owner, video, signal, length, candidate, neighbours, strength, content, place, out):
+    """One stretch of candidates with the same owner after the other; `past` lies so that products run over watches."""
+    n = candidate.shape[0]
+    total = np.zeros(n, np.float64)
+    start = 0
+    while start < n:
+        stop, u = start, owner[start]
+        while stop < n and owner[stop] == u:
+            stop += 1
+        watched, marks = video[u, : length[u]], signal[u, : length[u]]
+        _neighbour_totals(watched, marks, candidate, start, stop, neighbours, strength, place, total)
+        past = np.empty((content.shape[1], len(watched) if content.shape[1] else 0), np.float32)
+        for k in range(past.shape[1]):
+            past[:, k] = content[watched[k]]
+        dots = np.zeros(past.shape[1], np.float64)
+        for i in range(start, stop):
+            out[i, 0] = total[i]
+            _likeness(past, marks, content[candidate[i]], dots, out[i, 1:])
+        start = stop
 
 
 def history_cross(
@@ -71,10 +99,12 @@ def history_cross(
 ) -> Float32:
     """Columns 2.. of CROSS for candidates [n] of histories [viewers, H]; `owner` [n] names each one's history.
 
-    `neighbours` [videos, K] with `strength` [videos, K]; `content` [videos, dim] unit vectors. [n, 4] float32
+    `neighbours` [videos, K], distinct in a row, with `strength` [videos, K]; `content` [videos, dim] unit vectors.
+    The same bits whatever the owners' order. [n, 4] float32
     """
     out = np.zeros((len(candidate), len(CROSS) - 2), np.float32)
-    _history_cross(owner, video, signal, length, candidate, neighbours, strength, content, out)
+    place = np.full(max(len(content), len(neighbours)), -1, np.int64)
+    _history_cross(owner, video, signal, length, candidate, neighbours, strength, content, place, out)
     return out
 
 

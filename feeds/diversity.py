@@ -11,39 +11,42 @@ from core.arrays import Array, Float32, Float64, Int32
 
 
 @njit(cache=True)
-def _greedy(value, author, topic, vectors, limit, cap, similarity_weight, topic_weight, window):
+def _best(value, author, taken, alike, by_author, by_topic, similarity_weight, topic_weight, cap):
+    """The candidate of the highest discounted value, -1 when none is left; `alike` is the mean's sum and count."""
+    similarity, picked = alike
+    best, best_value = -1, -np.inf
+    for i in range(value.shape[0]):
+        if taken[i] or (by_author[i] >= cap and author[i] > 0):
+            continue
+        score = value[i] - topic_weight * by_topic[i] - similarity_weight * similarity[i] / max(picked, 1)
+        if score > best_value:
+            best, best_value = i, score
+    return best
+
+
+@njit(cache=True)
+def _greedy(value, author, topic, columns, limit, cap, similarity_weight, topic_weight, window):
+    """`columns` [dim, n]: a product with the chosen one runs over all candidates at once."""
     n = value.shape[0]
-    chosen = np.full(limit, -1, np.int32)
-    taken = np.zeros(n, np.bool_)
-    similarity = np.zeros(n, np.float64)
-    picked = 0
-    while picked < limit:
-        best, best_value = -1, -np.inf
-        for i in range(n):
-            if taken[i]:
-                continue
-            same_author, same_topic = 0, 0
-            for k in range(picked):
-                same_author += author[chosen[k]] == author[i]
-                if k >= picked - window:
-                    same_topic += topic[chosen[k]] == topic[i]
-            if same_author >= cap and author[i] > 0:
-                continue
-            score = value[i] - topic_weight * same_topic - similarity_weight * similarity[i] / max(picked, 1)
-            if score > best_value:
-                best, best_value = i, score
+    chosen, taken = np.full(limit, -1, np.int32), np.zeros(n, np.bool_)
+    by_author, by_topic = np.zeros(n, np.int32), np.zeros(n, np.int32)
+    similarity, dots = np.zeros(n, np.float64), np.zeros(n, np.float64)
+    for picked in range(limit):
+        alike = (similarity, picked)
+        best = _best(value, author, taken, alike, by_author, by_topic, similarity_weight, topic_weight, cap)
         if best < 0:
-            break
-        chosen[picked] = best
-        taken[best] = True
-        picked += 1
-        for i in range(n):
-            if not taken[i]:
-                dot = 0.0
-                for d in range(vectors.shape[1]):
-                    dot += vectors[best, d] * vectors[i, d]
-                similarity[i] += dot
-    return chosen[:picked]
+            return chosen[:picked]
+        chosen[picked], taken[best] = best, True
+        by_author += author == author[best]
+        by_topic += topic == topic[best]
+        if picked >= window:
+            by_topic -= topic == topic[chosen[picked - window]]
+        dots[:] = 0.0
+        for d in range(columns.shape[0]):
+            for i in range(n):
+                dots[i] += columns[d, best] * columns[d, i]
+        similarity += dots
+    return chosen
 
 
 def diverse_order(
@@ -68,7 +71,7 @@ def diverse_order(
             np.ascontiguousarray(value),
             author,
             topic,
-            np.ascontiguousarray(vectors),
+            np.ascontiguousarray(vectors.T),
             limit,
             author_cap,
             similarity_weight,
