@@ -159,7 +159,9 @@ class PlainFeed:
                 video = candidate.video
                 if video.author > 0 and authors.count(video.author) >= c.author_cap:
                     continue
-                score = candidate.adjusted - c.topic_weight * topics.count(video.topic)
+                score = candidate.adjusted
+                score -= c.topic_weight * (topics.count(video.topic) if video.topic > 0 else 0)
+                score -= c.author_weight * (authors.count(video.author) if video.author > 0 else 0)
                 score -= c.similarity_weight * candidate.similarity / max(len(page), 1)
                 if score > best_score:
                     best, best_score = candidate, score

@@ -181,5 +181,6 @@ class DiversitySelector:
             c.author_cap,
             c.similarity_weight,
             c.topic_weight,
+            c.author_weight,
         )
         return Selection(order)
