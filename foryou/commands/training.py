@@ -84,7 +84,7 @@ def evaluate(
 
             numbers = range(seed, seed + seeds)
             judged = evaluate_world(
-                settings.home, users=users, videos=videos, impressions=impressions, seeds=numbers, viewers=viewers,
+                settings.home / "worlds", users=users, videos=videos, impressions=impressions, seeds=numbers, viewers=viewers,
                 days=days, law=_known_law(law), progress=steps,
             )  # fmt: skip
         else:

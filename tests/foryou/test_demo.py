@@ -107,3 +107,18 @@ def _answers(url: str, process: subprocess.Popen) -> bool:
         except OSError:
             time.sleep(0.2)
     return False
+
+
+def test_ctrl_c_in_the_middle_of_work_ends_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "foryou", "world", "--impressions", "2000000", "--home", str(tmp_path / "h")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stderr is not None
+        assert "building the world" in process.stderr.readline()
+        os.kill(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        assert "Traceback" not in said
+        assert not (tmp_path / "h" / "world").exists(), "what is not whole does not look whole"
+    finally:
+        process.kill()
