@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 _DOCUMENT = "__document__"
+_DAMAGE = (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def pack(arrays: Mapping[str, Array], document: Mapping[str, Any] | None = None) -> bytes:
@@ -34,7 +36,7 @@ def unpack(raw: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise CorruptData(f"A packed record of {len(raw)} bytes cannot be read ({error}).") from error
-    document = json.loads(arrays.pop(_DOCUMENT).tobytes().decode())
+        document = json.loads(arrays.pop(_DOCUMENT).tobytes().decode())
+    except _DAMAGE as error:
+        raise CorruptData(f"A packed record of {len(raw)} bytes cannot be read ({error!r}).") from error
     return arrays, document

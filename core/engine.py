@@ -188,12 +188,12 @@ class _Run:
 
     def _select(self, number: int, step: Selector) -> None:
         selection: Selection = step.select(self.query, self.batch)
-        order = np.asarray(selection.order)
-        if len(np.unique(order)) != len(order) or (
-            len(order) and not 0 <= order.min() <= order.max() < len(self.batch)
-        ):
+        order, propensity = np.asarray(selection.order), selection.propensity
+        if order.ndim != 1 or order.dtype.kind not in "iu" or not _distinct(order, len(self.batch)):
             raise ContractError(f"Selector {step.name} must give distinct indices below {len(self.batch)}.")
-        self.propensity = selection.propensity
+        if propensity is not None and np.shape(propensity) != order.shape:
+            raise ContractError(f"Selector {step.name} must give a propensity for each of {len(order)} places.")
+        self.propensity = propensity
         self._narrow(number, order)
 
     def _narrow(self, number: int, index: Array) -> None:
@@ -209,3 +209,8 @@ class _Run:
         whole = np.zeros((len(self.trace.candidates), *column.shape[1:]), column.dtype)
         whole[self.alive] = column
         self.trace.recorded[name] = whole
+
+
+def _distinct(order: Array, below: int) -> bool:
+    """Whether the indices [k] differ from one another and lie in range(below)."""
+    return not len(order) or (len(np.unique(order)) == len(order) and 0 <= order.min() <= order.max() < below)

@@ -231,13 +231,11 @@ def _fault(event: Event, now_ms: int, max_ahead_ms: int) -> str:
         return f"viewer_id must have 1 to {MAX_ID_CHARS} characters."
     if event.time_ms <= 0 or event.time_ms > now_ms + max_ahead_ms:
         return f"time_ms {event.time_ms} is not a time between 1970 and ten minutes from now; check the client's clock."
-    if isinstance(event, Watch):
-        return _watch_fault(event)
     for name in ("video_id", "author_id"):
         value = getattr(event, name, None)
         if value is not None and len(value) > MAX_ID_CHARS:
             return f"{name} has more than {MAX_ID_CHARS} characters."
-    return ""
+    return _watch_fault(event) if isinstance(event, Watch) else ""
 
 
 def _watch_fault(event: Watch) -> str:

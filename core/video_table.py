@@ -184,7 +184,9 @@ class VideoTable:
             return
         if self.embedding_dim == 0:
             self._embedding = np.zeros((self._capacity, len(vector)), np.float32)
-        self._embedding[row, :] = np.asarray(vector, np.float32)[: self.embedding_dim]
+        width = min(self.embedding_dim, len(vector))
+        self._embedding[row, :width] = vector[:width]
+        self._embedding[row, width:] = 0
 
     @property
     def _capacity(self) -> int:

@@ -171,8 +171,8 @@ class ForYouFeed:
 
         def stands(video_id: str) -> bool:
             row = table.row(video_id)
-            author = table.authors.words[table.author[row]]
-            return video_id not in seen and table.visibility[row] == PUBLIC and author not in banned
+            author = table.authors.words[table.author[row]] if row >= 0 else ""
+            return row >= 0 and video_id not in seen and table.visibility[row] == PUBLIC and author not in banned
 
         return tuple(video_id for video_id in video_ids if stands(video_id))
 
