@@ -4,8 +4,8 @@ Effects and the offset that they include are written in one transaction, so a pr
 again where its effects ended.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,14 +87,32 @@ class Processor:
         viewers: dict[str, int] = {}
         columns = columns_of(fresh, self.state.table, viewers, self._surfaces)
         records = await self._viewers(list(viewers))
-        self._features(columns, records)
-        rows = self._changed(columns, list(viewers), records)
-        with models.transaction():
-            await models.videos.apply(fresh)
-            await models.history.record(fresh)
-            await models.tables.relate(fresh)
-            await models.features.write(rows, fresh[-1].offset)
+        with self._kept_on_failure(columns, records):
+            self._features(columns, records)
+            rows = self._changed(columns, list(viewers), records)
+            with models.transaction():
+                await models.videos.apply(fresh)
+                await models.history.record(fresh)
+                await models.tables.relate(fresh)
+                await models.features.write(rows, fresh[-1].offset)
         self.applied = fresh[-1].offset
+
+    @contextmanager
+    def _kept_on_failure(self, columns: EventColumns, records: Array) -> Iterator[None]:
+        """Put the counters back as they were when a store fails, so that a retry counts nothing twice."""
+        s = self.state
+        touched = (
+            (s.videos, np.unique(columns.video[columns.video >= 0])),
+            (s.authors, np.unique(columns.author[columns.author > 0])),
+            (s.trends, np.array(self._trend_rows(columns, records), np.int64)),
+        )
+        before = [counters.records[rows] for counters, rows in touched]
+        try:
+            yield
+        except BaseException:
+            for (counters, rows), kept in zip(touched, before, strict=True):
+                counters.records[rows] = kept
+            raise
 
     def _catalogue(self, records: Sequence[Record]) -> None:
         table = self.state.table
