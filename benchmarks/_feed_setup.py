@@ -9,7 +9,7 @@ from candidate_gen.examples import GAP_BUCKETS
 from candidate_gen.index import IndexConfig, VideoIndex, one_thread
 from candidate_gen.interactions import SIGNAL_BITS
 from candidate_gen.item_to_item import Neighbours
-from candidate_gen.towers import TowerArrays, VideoTower, ViewerTower
+from candidate_gen.towers import TowerArrays
 from candidate_gen.video_fields import AGES, field_sizes
 from core.manifest import Manifest
 from core.query import Query
@@ -25,6 +25,7 @@ from feeds.config import ForYouConfig
 from feeds.cross import unit_rows
 from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
+from feeds.tower_pair import TowerPair
 from ranking.bins import SharedBins
 from ranking.heads import HeadConfig, TrainedHeads, train_heads
 from ranking.value_model import DEFAULT_WEIGHTS, ValueModel
@@ -133,17 +134,15 @@ def tower_arrays(rng: np.random.Generator, table: VideoTable) -> TowerArrays:
 def untrained_bundle(rng: np.random.Generator, state: FeatureState, towers: TowerArrays) -> Bundle:
     """Everything but the ranker."""
     table, rows = state.table, np.arange(VIDEOS, dtype=np.int32)
-    video_tower = VideoTower(towers)
-    vectors = video_tower.embed(table, rows, NOW_MS)
+    pair = TowerPair.over(towers, table, NOW_MS)
     near = rng.integers(0, VIDEOS, (VIDEOS, NEIGHBOURS)).astype(np.int32)
     strength = np.sort(rng.random((VIDEOS, NEIGHBOURS)).astype(np.float32), axis=1)[:, ::-1].copy()
     return Bundle(
         manifest=manifest(),
-        viewer_tower=ViewerTower(towers, video_tower.inputs(table, rows)),
-        video_tower=video_tower,
-        vectors=vectors,
+        towers=pair,
+        affinity=TowerPair.over(tower_arrays(rng, table), table, NOW_MS),
         unit_content=unit_rows(table.embedding),
-        index=VideoIndex.build(rows, vectors, IndexConfig()),
+        index=VideoIndex.build(rows, pair.vectors, IndexConfig()),
         neighbours=Neighbours(near, strength),
         ranker=None,
         value_model=ValueModel(),

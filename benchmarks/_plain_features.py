@@ -11,7 +11,8 @@ from features import layout as L
 from features.definitions import PRIOR
 from features.raw import PAIR_QUANTUM, VIDEO_QUANTA, VIEWER_QUANTA
 from features.state import FeatureState
-from feeds.bundle import Bundle, tower_profile
+from feeds.bundle import Bundle
+from feeds.tower_pair import tower_profile
 
 POSITIVE = L.LONG_VIEW_BIT | L.LIKE_BIT | L.STRONG_BIT
 NEGATIVE = L.SKIP_BIT | L.NEGATIVE_BIT
@@ -145,7 +146,7 @@ def candidate_features(viewer: Viewer, video: Video, tower: float, bundle: Bundl
     add_pairs(f, viewer, video)
     add_context(f, viewer, video)
     add_matches(f, viewer, video, bundle)
-    f["tower_score"], f["tower_bias"] = tower, float(bundle.vectors[video.row, -1])
+    f["tower_score"], f["tower_bias"] = tower, float(bundle.towers.vectors[video.row, -1])
     add_history(f, viewer, video, bundle)
     return f
 

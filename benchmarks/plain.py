@@ -48,15 +48,17 @@ class PlainFeed:
     ) -> None:
         self._videos, self._bundle, self._boosters, self._config = videos, bundle, boosters, config
         self._boards = boards
-        self._index = faiss.IndexFlatIP(bundle.vectors.shape[1])
-        self._index.add(bundle.vectors)
+        self._index = faiss.IndexFlatIP(bundle.towers.vectors.shape[1])
+        self._index.add(bundle.towers.vectors)
         table = bundle.table
         self._region_codes = {word: code for code, word in enumerate(table.regions.words)}
 
     def page(self, query: Query) -> list[Candidate]:
         """The page's videos in order."""
         viewer = Viewer(query)
-        vector = self._bundle.viewer_tower.encode(*viewer.history_arrays, viewer.tower_codes, query.now_ms)
+        vector = self._bundle.towers.viewer.encode(*viewer.history_arrays, viewer.tower_codes, query.now_ms)
+        affinity = self._bundle.affinity.viewer
+        viewer.affinity = affinity.encode(*viewer.history_arrays, viewer.tower_codes, query.now_ms)
         candidates = self._retrieve(query, viewer, vector)
         candidates = [c for c in candidates if allowed(c.video, query, viewer)]
         candidates = self._pre_rank(candidates, vector)
@@ -105,7 +107,7 @@ class PlainFeed:
 
     def _pre_rank(self, candidates: list[Candidate], vector: np.ndarray) -> list[Candidate]:
         """The best by the light score, and the first few of every source."""
-        towers = (self._bundle.vectors[[c.video.row for c in candidates]] @ vector).tolist()
+        towers = (self._bundle.towers.vectors[[c.video.row for c in candidates]] @ vector).tolist()
         given: dict[int, int] = {}
         sure, others = [], []
         for candidate, tower in zip(candidates, towers, strict=True):
@@ -121,8 +123,10 @@ class PlainFeed:
 
     def _rank(self, candidates: list[Candidate], viewer: Viewer) -> None:
         """Features, heads, value."""
-        for candidate in candidates:
+        affinity = self._bundle.affinity.vectors[[c.video.row for c in candidates]] @ viewer.affinity
+        for at, candidate in enumerate(candidates):
             candidate.features = candidate_features(viewer, candidate.video, candidate.tower, self._bundle)
+            candidate.features["affinity"] = float(affinity[at])
         rows = np.array([[c.features[name] for name in RANKER_NAMES] for c in candidates], np.float32)
         calibrators = self._bundle.ranker.calibrators
         predictions = {}

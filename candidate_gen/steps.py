@@ -11,6 +11,9 @@ from candidate_gen.tower_config import TowerConfig
 from candidate_gen.video_fields import age_buckets
 from core.arrays import Array, Float32, Float64, Int32, Int64
 
+# How well a watch went: no flag, long view, like, strong, skip, negative, click (the largest that applies).
+OUTCOMES = (0.35, 1.0, 1.0, 1.0, 0.0, 0.0, 0.35)
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -42,7 +45,8 @@ class Step:
 
     `history`, `known`, `signal`, `gap` [n, length] and `profile` [n, fields] describe the viewers; `history` and
     `columns` index `rows`. `log_share`, `age` [times, c] with `time` [n]; `positive` [n] is a column, `repeats` [n] its
-    other copies; `correction` [c] is added to the scores; `hits` [2, x] are the pairs a viewer has watched."""
+    other copies; `correction` [c] is added to the scores; `hits` [2, x] are the pairs a viewer has watched.
+    `outcome` [n] says how well the watch went, 0 to 1."""
 
     rows: Int64
     history: Int64
@@ -59,6 +63,7 @@ class Step:
     correction: Float32
     hits: Int64
     weight: Float32
+    outcome: Float32
 
 
 def corpus_of(watches: Interactions, upload_ms: Int64, config: TowerConfig) -> Corpus:
@@ -141,6 +146,7 @@ class StepMaker:
             correction=self._correction(copies, columns, len(at)),
             hits=np.stack([who, column_of[past.video[who, when]]]),
             weight=np.maximum(self._examples.weight[batch], 1).astype(np.float32),
+            outcome=signal_weight(watches.signal[at], OUTCOMES).astype(np.float32),
         )
 
     def _negatives(self) -> Int64:

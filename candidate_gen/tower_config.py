@@ -1,5 +1,7 @@
 """How the two towers are shaped and trained."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -8,6 +10,9 @@ class TowerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    loss: Literal["softmax", "pointwise"] = Field(
+        "softmax", description="which video among all, or how a watch of this one goes"
+    )
     dim: int = Field(64, ge=1, description="width of a vector without its bias")
     inputs: int = Field(64, ge=1, description="width of a video's shared input vector")
     hidden: int = Field(128, ge=1, description="width of the hidden layer of both towers")

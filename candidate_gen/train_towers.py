@@ -95,6 +95,15 @@ def softmax_loss(scores: Tensor, step: dict[str, Tensor], config: TowerConfig) -
     return (loss * weight).sum() / weight.sum()
 
 
+def pointwise_loss(scores: Tensor, step: dict[str, Tensor], config: TowerConfig) -> Tensor:
+    """Binary cross entropy of each example's own score against how its watch went. []"""
+    own = scores.gather(1, step["positive"][:, None])[:, 0]
+    return functional.binary_cross_entropy_with_logits(own, step["outcome"])
+
+
+LOSSES = {"softmax": softmax_loss, "pointwise": pointwise_loss}
+
+
 class Trainer:
     """Owns one model, its optimizer and its steps."""
 
@@ -121,7 +130,7 @@ class Trainer:
         for batch in self._steps.epoch():
             self._set_rate()
             step = tensors(self._steps.make(batch))
-            loss = softmax_loss(self.model(step), step, self._config)
+            loss = LOSSES[self._config.loss](self.model(step), step, self._config)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()

@@ -7,8 +7,8 @@ import numpy as np
 
 from candidate_gen.index import VideoIndex
 from candidate_gen.item_to_item import Neighbours
-from candidate_gen.towers import TowerArrays, VideoTower, ViewerTower
-from core.arrays import Array, Float32, Float64, Int32
+from candidate_gen.towers import TowerArrays
+from core.arrays import Float32, Float64, Int32
 from core.manifest import Manifest, read_manifest
 from core.query import Query
 from core.video_table import VideoTable
@@ -17,10 +17,12 @@ from features.online import OnlineFeatures
 from features.state import FeatureState, state_of
 from features.words import Words
 from feeds.cross import CROSS, history_cross, unit_rows
+from feeds.tower_pair import TowerPair
 from ranking.ranker import Ranker
 from ranking.value_model import Predictions, ValueModel, ValueModelConfig
 
 TOWERS_FILE = "towers.npz"
+AFFINITY_FILE = "affinity.npz"
 NEIGHBOURS_FILE = "neighbours.npz"
 INDEX_FILE = "videos.faiss"
 WORDS_FILE = "words.json"
@@ -29,12 +31,12 @@ RANKER_NAMES: tuple[str, ...] = (*NAMES, *CROSS)
 
 @dataclass(slots=True)
 class Bundle:
-    """The models with what is derived from them for this catalogue: `vectors` [rows, dim + 1] float32."""
+    """The models with what is derived from them for this catalogue. `towers` retrieve (which videos would this viewer
+    watch, among all), `affinity` ranks (how would they watch this one, once shown)."""
 
     manifest: Manifest
-    viewer_tower: ViewerTower
-    video_tower: VideoTower
-    vectors: Float32
+    towers: TowerPair
+    affinity: TowerPair
     unit_content: Float32
     index: VideoIndex
     neighbours: Neighbours
@@ -42,28 +44,10 @@ class Bundle:
     value_model: ValueModel
     online: OnlineFeatures
     table: VideoTable
-    _encoded: tuple[Query, Float32] | None = None  # of the last query, which asks twice
-
-    def viewer_vector(self, query: Query) -> Float32:
-        """The vector to search with. [dim + 1] float32"""
-        if self._encoded is not None and self._encoded[0] is query:
-            return self._encoded[1]
-        record = state_of(query)[0]
-        length = int(record["history_len"])
-        codes = tower_profile(record["profile"], record["traits"])
-        vector = self.viewer_tower.encode(
-            record["history_video"][:length],
-            record["history_signal"][:length],
-            record["history_time_ms"][:length],
-            codes,
-            query.now_ms,
-        )
-        self._encoded = (query, vector)
-        return vector
 
     def tower_scores(self, query: Query, rows: Int32) -> Float32:
-        """Viewer x video inner products, bias included. [rows] float32"""
-        return np.asarray(self.vectors[rows] @ self.viewer_vector(query), np.float32)
+        """Viewer x video inner products of the retrieval towers, bias included. [rows] float32"""
+        return self.towers.scores(query, rows)
 
     def features(self, query: Query, rows: Int32, tower: Float32) -> Float32:
         """Declared features, then the cross features of feeds.cross, each contiguous. [rows, features] float32"""
@@ -71,8 +55,9 @@ class Bundle:
         self.online.matrix(query, rows, out[:, : len(NAMES)])
         record = state_of(query)
         out[:, len(NAMES)] = tower
-        out[:, len(NAMES) + 1] = self.vectors[rows, -1]
-        out[:, len(NAMES) + 2 :] = history_cross(
+        out[:, len(NAMES) + 1] = self.towers.vectors[rows, -1]
+        out[:, len(NAMES) + 2] = self.affinity.scores(query, rows)
+        out[:, len(NAMES) + 3 :] = history_cross(
             np.zeros(len(rows), np.int32),
             record["history_video"],
             record["history_signal"],
@@ -98,23 +83,16 @@ class Bundle:
         """Unit vectors by which videos are compared: content where there is one, else the tower. [rows, dim]"""
         if self.unit_content.shape[1]:
             return self.unit_content[rows]
-        return unit_rows(self.vectors[rows, :-1])
+        return unit_rows(self.towers.vectors[rows, :-1])
 
     def extend(self, now_ms: int) -> int:
         """Give vectors to videos that were published since; how many."""
-        have, want = len(self.vectors), len(self.table)
-        if want > have:
-            rows = np.arange(have, want, dtype=np.int32)
-            fresh = self.video_tower.embed(self.table, rows, now_ms)
-            self.vectors = np.concatenate([self.vectors, fresh])
+        rows, vectors = self.towers.extend(self.table, now_ms)
+        self.affinity.extend(self.table, now_ms)
+        if len(rows):
             self.unit_content = np.concatenate([self.unit_content, unit_rows(self.table.embedding[rows])])
-            self.index.add(rows, fresh)
-        return want - have
-
-
-def tower_profile(profile: Array, traits: Array) -> Int32:
-    """The tower's profile codes of a viewer record: region, first language, device, age band, then traits. int32"""
-    return np.concatenate([profile[[0, 1, 4, 5]], traits]).astype(np.int32)
+            self.index.add(rows, vectors)
+        return len(rows)
 
 
 def load_bundle(folder: Path, state: FeatureState, now_ms: int) -> Bundle:
@@ -122,14 +100,10 @@ def load_bundle(folder: Path, state: FeatureState, now_ms: int) -> Bundle:
     manifest = read_manifest(folder, schema_hash())
     words = Words.from_bytes((folder / WORDS_FILE).read_bytes())
     words.restore(state)
-    arrays = TowerArrays.from_bytes((folder / TOWERS_FILE).read_bytes())
-    video_tower = VideoTower(arrays)
-    rows = np.arange(len(state.table), dtype=np.int32)
     bundle = Bundle(
         manifest=manifest,
-        viewer_tower=ViewerTower(arrays, video_tower.inputs(state.table, rows)),
-        video_tower=video_tower,
-        vectors=video_tower.embed(state.table, rows, now_ms),
+        towers=_pair(folder / TOWERS_FILE, state.table, now_ms),
+        affinity=_pair(folder / AFFINITY_FILE, state.table, now_ms),
         unit_content=unit_rows(state.table.embedding),
         index=VideoIndex.from_bytes((folder / INDEX_FILE).read_bytes()),
         neighbours=Neighbours.from_bytes((folder / NEIGHBOURS_FILE).read_bytes()),
@@ -140,3 +114,7 @@ def load_bundle(folder: Path, state: FeatureState, now_ms: int) -> Bundle:
     )
     bundle.ranker.warm_up()
     return bundle
+
+
+def _pair(path: Path, table: VideoTable, now_ms: int) -> TowerPair:
+    return TowerPair.over(TowerArrays.from_bytes(path.read_bytes()), table, now_ms)

@@ -18,6 +18,7 @@ from features.layout import LIKE_BIT, LONG_VIEW_BIT, NEGATIVE_BIT, SKIP_BIT, STR
 CROSS: Final = (
     "tower_score",
     "tower_bias",
+    "affinity",
     "neighbour_score",
     "content_best_positive",
     "content_mean_positive",
@@ -97,12 +98,12 @@ def history_cross(
     strength: Float32,
     content: Float32,
 ) -> Float32:
-    """Columns 2.. of CROSS for candidates [n] of histories [viewers, H]; `owner` [n] names each one's history.
+    """Columns 3.. of CROSS for candidates [n] of histories [viewers, H]; `owner` [n] names each one's history.
 
     `neighbours` [videos, K], distinct in a row, with `strength` [videos, K]; `content` [videos, dim] unit vectors.
     The same bits whatever the owners' order. [n, 4] float32
     """
-    out = np.zeros((len(candidate), len(CROSS) - 2), np.float32)
+    out = np.zeros((len(candidate), len(CROSS) - 3), np.float32)
     place = np.full(max(len(content), len(neighbours)), -1, np.int64)
     _history_cross(owner, video, signal, length, candidate, neighbours, strength, content, place, out)
     return out

@@ -32,12 +32,12 @@ class BundleTowerSource(TwoTowerSource):
     """The two-tower search with the viewer's recorded state."""
 
     def __init__(self, bundle: Bundle, config: TwoTowerSourceConfig) -> None:
-        super().__init__(bundle.viewer_tower, bundle.index, config)
+        super().__init__(bundle.towers.viewer, bundle.index, config)
         self._bundle = bundle
 
     def vector(self, query: Query) -> Float32:
         """The viewer's vector. [dim + 1] float32"""
-        return self._bundle.viewer_vector(query)
+        return self._bundle.towers.encode(query)
 
 
 def for_you_sources(bundle: Bundle, state: FeatureState, config: ForYouConfig, now_ms: int) -> tuple[Source, ...]:

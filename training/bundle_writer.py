@@ -11,7 +11,7 @@ from candidate_gen.towers import VideoTower
 from core.manifest import Manifest, sha256, write_manifest
 from features.definitions import schema_hash
 from features.words import Words
-from feeds.bundle import INDEX_FILE, NEIGHBOURS_FILE, RANKER_NAMES, TOWERS_FILE, WORDS_FILE
+from feeds.bundle import AFFINITY_FILE, INDEX_FILE, NEIGHBOURS_FILE, RANKER_NAMES, TOWERS_FILE, WORDS_FILE
 from ranking.ranker import Ranker
 from training.config import TrainConfig
 from training.log_data import LogData
@@ -40,6 +40,7 @@ def write_bundle(
     part = bundles / "part"
     part.mkdir(parents=True, exist_ok=True)
     (part / TOWERS_FILE).write_bytes(retrieval.towers.to_bytes())
+    (part / AFFINITY_FILE).write_bytes(retrieval.affinity.to_bytes())
     (part / NEIGHBOURS_FILE).write_bytes(retrieval.neighbours.to_bytes())
     (part / WORDS_FILE).write_bytes(words.to_bytes())
     _write_index(part / INDEX_FILE, data, retrieval, split)

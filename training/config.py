@@ -26,6 +26,13 @@ def default_heads(rounds: int, seed: int) -> tuple[HeadConfig, ...]:
     return tuple(heads)
 
 
+def affinity_towers() -> TowerConfig:
+    """Towers for ranking: every watch is an example, and its outcome is predicted."""
+    return TowerConfig(
+        loss="pointwise", epochs=3, negatives=0, holdout_ms=0, signal_weights=(1, 1, 1, 1, 1, 1, 1), learning_rate=3e-3
+    )
+
+
 class TrainConfig(BaseModel):
     """Everything that `foryou train` may vary."""
 
@@ -40,6 +47,7 @@ class TrainConfig(BaseModel):
     rounds: int = Field(200, ge=1, description="trees of a head at most")
     refit_towers: bool = Field(True, description="train the served towers again on everything before the test")
     towers: TowerConfig = Field(default_factory=TowerConfig)
+    affinity: TowerConfig = Field(default_factory=affinity_towers)
     item_to_item: ItemToItemConfig = Field(default_factory=ItemToItemConfig)
     value_weights: dict[str, float] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
 

@@ -3,14 +3,13 @@
 import numpy as np
 
 from candidate_gen.examples import GAP_BOUNDS_MS, Histories
-from candidate_gen.item_to_item import Neighbours
-from candidate_gen.towers import TowerArrays, VideoTower, ViewerTower
 from core.arrays import Array, Float32, Int32
 from core.video_table import VideoTable
 from features.dataset import Rows
 from features.raw import Histories as Past
-from feeds.bundle import tower_profile
 from feeds.cross import CROSS, history_cross, unit_rows
+from feeds.tower_pair import TowerPair, tower_profile
+from training.retrieval import Retrieval
 
 CHUNK = 16_384
 
@@ -18,13 +17,11 @@ CHUNK = 16_384
 class CrossFeatures:
     """The towers and neighbours of one fit, over a catalogue as of `now_ms`."""
 
-    def __init__(self, arrays: TowerArrays, neighbours: Neighbours, table: VideoTable, now_ms: int) -> None:
-        rows = np.arange(len(table), dtype=np.int32)
-        video = VideoTower(arrays)
-        self.vectors = video.embed(table, rows, now_ms)
-        self._viewer = ViewerTower(arrays, video.inputs(table, rows))
-        self.history = arrays.history
-        self._neighbours = neighbours
+    def __init__(self, fit: Retrieval, table: VideoTable, now_ms: int) -> None:
+        self.towers = TowerPair.over(fit.towers, table, now_ms)
+        self._affinity = TowerPair.over(fit.affinity, table, now_ms)
+        self.history = fit.towers.history
+        self.neighbours = fit.neighbours
         self._content = unit_rows(table.embedding)
 
     def matrix(self, rows: Rows, index: Array, records: Array) -> Float32:
@@ -38,23 +35,17 @@ class CrossFeatures:
     def _part(self, rows: Rows, index: Array, records: Array) -> Float32:
         past, video = rows.histories(index), rows.video[index]
         of = records[rows.viewer[index]]
-        vectors = self.viewer_vectors(past, rows.time_ms[index], of)
+        profile = np.stack([tower_profile(r["profile"], r["traits"]) for r in of])
+        histories = newest_first(past, rows.time_ms[index], self.history)
         out = np.empty((len(index), len(CROSS)), np.float32)
-        out[:, 0] = np.einsum("ij,ij->i", vectors, self.vectors[video])
-        out[:, 1] = self.vectors[video, -1]
+        for column, pair in ((0, self.towers), (2, self._affinity)):
+            vectors = pair.viewer.encode_many(histories, profile)
+            out[:, column] = np.einsum("ij,ij->i", vectors, pair.vectors[video])
+        out[:, 1] = self.towers.vectors[video, -1]
         owner = np.arange(len(index), dtype=np.int32)
-        n = self._neighbours
-        out[:, 2:] = history_cross(owner, past.video, past.signal, past.length, video, n.rows, n.scores, self._content)
+        n = self.neighbours
+        out[:, 3:] = history_cross(owner, past.video, past.signal, past.length, video, n.rows, n.scores, self._content)
         return out
-
-    def viewer_vectors(self, past: Past, now_ms: Array, records: Array) -> Float32:
-        """The tower's vector of each viewer with these histories. [n, dim + 1] float32"""
-        profile = np.stack([tower_profile(r["profile"], r["traits"]) for r in records])
-        return self.encode(newest_first(past, now_ms, self.history), profile)
-
-    def encode(self, histories: Histories, profile: Int32) -> Float32:
-        """The tower's vector of each viewer. [n, dim + 1] float32"""
-        return self._viewer.encode_many(histories, profile)
 
 
 def newest_first(past: Past, now_ms: Array, length: int) -> Histories:

@@ -12,7 +12,7 @@ from features.batch import BatchDriver
 from features.columns import EventColumns, read_columns
 from features.state import FeatureState
 from features.words import Words
-from feeds.bundle import tower_profile
+from feeds.tower_pair import tower_profile
 
 
 @dataclass(slots=True)

@@ -47,13 +47,13 @@ def fit(
     rows = data.driver.run(split.heads_from_ms, scratch, lambda done, total: progress("features", done, total))
     watches, table = data.interactions(), data.state.table
     early = fit_retrieval(watches, table, split.heads_from_ms, config, progress, "two towers, first fit")
-    cross = CrossFeatures(early.towers, early.neighbours, table, split.heads_from_ms)
+    cross = CrossFeatures(early, table, split.heads_from_ms)
     ranking = fit_ranking(rows, split, cross, data.driver.records, config, progress)
     serving = early
     if config.refit_towers:
         epochs = best_epochs(early.curve)
         serving = fit_retrieval(watches, table, split.test_from_ms, config, progress, "two towers, served fit", epochs)
-        served = CrossFeatures(serving.towers, serving.neighbours, table, split.test_from_ms)
+        served = CrossFeatures(serving, table, split.test_from_ms)
     else:
         served = cross
     metrics = validation_metrics(ranking, rows, cross, data.driver.records)

@@ -122,7 +122,7 @@ def _scores(
     ends = past.indptr[viewers + 1]
     now = np.full(len(viewers), now_ms, np.int64)
     histories = histories_at(past, viewers, now, ends, cross.history)
-    tower = cross.encode(histories, past.profile[viewers]) @ cross.vectors.T
+    tower = cross.towers.viewer.encode_many(histories, past.profile[viewers]) @ cross.towers.vectors.T
     source = ItemToItemSource(neighbours, ItemToItemSourceConfig())
     item = np.zeros((len(viewers), videos), np.float32)
     for at, viewer in enumerate(viewers):

@@ -13,9 +13,10 @@ from training.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """One fit of the retrieval models, with the towers' curve."""
+    """One fit of the models that know viewers and videos by vectors, with the retrieval towers' curve."""
 
     towers: TowerArrays
+    affinity: TowerArrays
     neighbours: Neighbours
     curve: tuple[EpochRecord, ...]
 
@@ -29,7 +30,10 @@ def fit_retrieval(
     step: str,
     epochs: int = 0,
 ) -> Retrieval:
-    """Towers and neighbours from the watches before `until_ms`; without `epochs` the last day chooses how many."""
+    """Both pairs of towers and the neighbours from the watches before `until_ms`.
+
+    Without `epochs` the last day chooses how many passes the retrieval towers get.
+    """
     neighbours = neighbours_of(watches.before(until_ms), len(table), config.item_to_item)
     changes: dict[str, object] = {"seed": config.seed, "refit": False}
     if epochs:
@@ -37,8 +41,11 @@ def fit_retrieval(
     words = tuple(() for _ in watches.profile_sizes)
     towers = config.towers.model_copy(update=changes)
     trained = train_towers(watches, table, towers, from_ms=0, until_ms=until_ms, profile_words=words)
-    progress(step, 1, 1)
-    return Retrieval(trained.arrays, neighbours, trained.curve)
+    progress(step, 1, 2)
+    affinity = config.affinity.model_copy(update={"seed": config.seed})
+    ranked = train_towers(watches, table, affinity, from_ms=0, until_ms=until_ms, profile_words=words)
+    progress(step, 2, 2)
+    return Retrieval(trained.arrays, ranked.arrays, neighbours, trained.curve)
 
 
 def best_epochs(curve: tuple[EpochRecord, ...]) -> int:
