@@ -132,7 +132,7 @@ class Viewer:
         f["session_long_rate"] = (session[3] + 3 * 0.3) / (session[2] + 3)
         f["session_skip_rate"] = (session[4] + 3 * 0.4) / (session[2] + 3)
         f["session_ratio"] = (session_ratio / L.UNIT + 3 * 0.4) / (session[2] + 3)
-        f["since_last_s"] = max((self.now_ms - last if last > 0 else -1) / 1000.0, -1.0)
+        f["since_last_s"] = (self.now_ms - last) / 1000.0 if 0 < last <= self.now_ms else -1.0
         f["hour"] = self.now_ms // L.HOUR_MS % 24
         f["daypart"] = self.now_ms // (6 * L.HOUR_MS) % 4
         f["surface"], f["device"], f["age_band"] = 1, self.profile[4], self.profile[5]

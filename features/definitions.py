@@ -128,6 +128,11 @@ def _session_rate(name: str, unit: float, prior: float) -> Compute:
     return lambda r: np.asarray((r.blocks.own[:, index] / unit + 3 * prior) / (r.blocks.own[:, 0] + 3))
 
 
+def _since_last(r: Reading) -> Float64:
+    ms = r.blocks.own[:, _OWN["since_last_ms"]]
+    return np.where(ms < 0, -1.0, ms / 1000.0)
+
+
 def _taste(r: Reading) -> Float64:
     dot, weight = r.blocks.match[:, _MATCH["taste_dot"]], r.blocks.own[:, _OWN["taste_weight"]]
     return np.asarray(dot / (weight + 10.0))
@@ -220,8 +225,7 @@ def _session() -> list[Feature]:
         Feature("session_skip_rate", "viewer", "skips in this session", _session_rate("session_skips", 1, 0.4)),
         Feature("session_ratio", "viewer", "mean ratio in this session", _session_rate("session_ratio", L.UNIT, 0.4)),
         Feature("skip_streak", "viewer", "skips in a row up to now", _own("skip_streak")),
-        Feature("since_last_s", "viewer", "seconds since the last activity, -1 for none",
-                lambda r: np.asarray(np.maximum(r.blocks.own[:, _OWN["since_last_ms"]] / 1000.0, -1.0))),
+        Feature("since_last_s", "viewer", "seconds since the last activity, -1 for none", _since_last),
         Feature("same_author_recent", "viewer", "of the last 10 watched, by this author", _match("same_author_recent")),
         Feature("same_topic_recent", "viewer", "of the last 10 watched, on this topic", _match("same_topic_recent")),
         Feature("taste", "viewer", "content embedding x decayed taste of the viewer", _taste),

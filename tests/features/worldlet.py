@@ -9,26 +9,33 @@ from core.video_table import VideoTable
 START_MS = 1_704_067_200_000
 
 
-def catalogue(videos: int = 40, authors: int = 6, seed: int = 0) -> VideoTable:
-    """A catalogue with topics, clusters, languages and 32-d content embeddings."""
-    rng, table = np.random.default_rng(seed), VideoTable()
-    for number in range(videos):
-        table.publish(
-            VideoPublished(
-                event_id=f"p{number}",
-                viewer_id=f"a{number % authors}",
-                time_ms=START_MS - 1000,
-                video_id=f"v{number}",
-                author_id=f"a{number % authors}",
-                topic=f"t{number % 5}",
-                language=f"l{number % 2}",
-                region="r0",
-                length_ms=int(rng.integers(5_000, 90_000)),
-                upload_ms=START_MS - 3_600_000 * number,
-                thumbnail_cluster=f"c{number % 4}",
-                content_embedding=tuple(rng.normal(size=32).round(3).tolist()),
-            )
+def publications(videos: int = 40, authors: int = 6, seed: int = 0) -> list[VideoPublished]:
+    """Videos with topics, clusters, languages and 32-d content embeddings."""
+    rng = np.random.default_rng(seed)
+    return [
+        VideoPublished(
+            event_id=f"p{number}",
+            viewer_id=f"a{number % authors}",
+            time_ms=START_MS - 1000,
+            video_id=f"v{number}",
+            author_id=f"a{number % authors}",
+            topic=f"t{number % 5}",
+            language=f"l{number % 2}",
+            region="r0",
+            length_ms=int(rng.integers(5_000, 90_000)),
+            upload_ms=START_MS - 3_600_000 * number,
+            thumbnail_cluster=f"c{number % 4}",
+            content_embedding=tuple(rng.normal(size=32).round(3).tolist()),
         )
+        for number in range(videos)
+    ]
+
+
+def catalogue(videos: int = 40, authors: int = 6, seed: int = 0) -> VideoTable:
+    """The publications as a table."""
+    table = VideoTable()
+    for event in publications(videos, authors, seed):
+        table.publish(event)
     return table
 
 
