@@ -135,7 +135,8 @@ def untrained_bundle(rng: np.random.Generator, state: FeatureState, towers: Towe
     """Everything but the ranker."""
     table, rows = state.table, np.arange(VIDEOS, dtype=np.int32)
     pair = TowerPair.over(towers, table, NOW_MS)
-    near = rng.integers(0, VIDEOS, (VIDEOS, NEIGHBOURS)).astype(np.int32)
+    # distinct for each video, as real neighbours are
+    near = ((rows[:, None] + rng.choice(VIDEOS - 1, NEIGHBOURS, replace=False) + 1) % VIDEOS).astype(np.int32)
     strength = np.sort(rng.random((VIDEOS, NEIGHBOURS)).astype(np.float32), axis=1)[:, ::-1].copy()
     return Bundle(
         manifest=manifest(),
