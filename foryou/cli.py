@@ -1,11 +1,13 @@
 """The command line: every command, and the one place where an error becomes a sentence and an exit code."""
 
+import errno
 import sys
+from typing import NoReturn
 
 import typer
 
-from core.errors import ForyouError
-from foryou.commands import demo, feed, importing, serving, training
+from core.errors import ForyouError, StorageFull
+from foryou.commands import demo, feed, importing, serving, training, world
 
 EXIT_CODES = """Exit codes
 
@@ -40,7 +42,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.command()(demo.demo)
-    app.command()(importing.world)
+    app.command()(world.world)
     app.add_typer(importing.group(), name="import")
     app.command()(training.train)
     app.command()(training.evaluate)
@@ -59,5 +61,13 @@ def main(arguments: list[str] | None = None) -> None:
     except ForyouError as error:
         if type(error).http_status == 500 and error.exit_code == 1:
             raise  # a broken contract is a bug
-        print(error.sentence, file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _end(StorageFull("No space is left where this run writes; free some and run it again, it goes on."))
+
+
+def _end(error: ForyouError) -> NoReturn:
+    print(error.sentence, file=sys.stderr)
+    sys.exit(error.exit_code)

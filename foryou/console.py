@@ -1,6 +1,8 @@
 """What a person sees: tables and JSON on stdout, progress and notes on stderr."""
 
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
@@ -46,7 +48,9 @@ def _cell(value: object) -> str:
 class Steps:
     """Progress bars on stderr, one for each step that reports itself; without a terminal a line for each.
 
-    Called with (step, done, total); a total of 0 means that it is not known.
+    Called with (step, done, total); a total of 0 means that it is not known. While it is open Ctrl-C stops work at
+    once, also inside asyncio.run, which else waits for the next await; where compiled code swallows the interrupt,
+    the next report raises it again.
     """
 
     def __init__(self) -> None:
@@ -63,9 +67,13 @@ class Steps:
             disable=self._plain,
         )
         self._step = self._finished = ""
+        self._stopped = False
+        self._before: Any = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> "Steps":
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._stop)
         self._progress.start()
         return self
 
@@ -75,9 +83,16 @@ class Steps:
         if self._task is not None and not self._step:
             self._progress.remove_task(self._task)
         self._progress.stop()
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _stop(self, number: int, frame: Any) -> None:
+        self._stopped = True
+        raise KeyboardInterrupt
 
     def begin(self, step: str) -> None:
         """A step that cannot say how far it is."""
+        self._check()
         if self._step:
             self._finish()
         if self._task is None:
@@ -86,6 +101,7 @@ class Steps:
         self._step = step
 
     def __call__(self, step: str, done: int, total: int) -> None:
+        self._check()
         if step == self._finished:
             return
         if step != self._step:
@@ -97,6 +113,10 @@ class Steps:
             self._finish()
             # What comes next has not said its name yet; its time runs from here.
             self._task = self._progress.add_task("...", total=None, count="")
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise KeyboardInterrupt
 
     def _finish(self) -> None:
         task = next(task for task in self._progress.tasks if task.id == self._task)

@@ -2,42 +2,24 @@
 
 import asyncio
 import shlex
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from core.errors import CorruptData, ForyouError, InputError
-from foryou.commands.home import command, write_json
+from core.errors import ForyouError, InputError
+from foryou.commands.home import command, read_json, write_json
+from foryou.commands.world import WorldSize, make_world
 
 if TYPE_CHECKING:
     from core.manifest import Manifest
     from core.settings import Settings
     from foryou.console import Steps
 
-Stored = TypeVar("Stored")
-MARKS_FILE, SIZE_FILE = "demo.json", "size.json"
+MARKS_FILE = "demo.json"
 _HISTORY_WANTED = 20  # watches that make a viewer worth looking at
 _VIEWERS_LOOKED_AT = 400
-
-
-class WorldSize(msgspec.Struct, frozen=True, kw_only=True):
-    """What a world is drawn from; equal sizes give equal worlds."""
-
-    viewers: int
-    videos: int
-    impressions: int
-    days: int = 14
-    seed: int = 0
-    law: str = "plain"
-
-    def __str__(self) -> str:
-        return (
-            f"a world of {self.viewers:,} viewers, {self.videos:,} videos and {self.impressions:,} impressions"
-            f" ({self.days} days, seed {self.seed}, law {self.law})"
-        )
 
 
 class DemoPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,35 +37,6 @@ class DemoMarks(msgspec.Struct, kw_only=True):
 
     plan: DemoPlan
     done: list[str] = []
-
-
-def make_world(home: Path, size: WorldSize, steps: "Steps") -> Path:
-    """The folder HOME/world with the history of such a world; reused where it is there.
-
-    Raises InputError where it holds another world, or the law is unknown.
-    """
-    from simulation.law import law_named
-    from simulation.log_files import write_history
-    from simulation.world import World
-
-    folder, part = home / "world", home / "world.part"
-    if (folder / SIZE_FILE).is_file():
-        found = _read(folder / SIZE_FILE, WorldSize)
-        if found != size:
-            raise InputError(f"The home {home} holds {found}; for another use another --home, or delete it.")
-        return folder
-    try:
-        law_named(size.law)
-    except ValueError as error:
-        raise InputError(f"There is no law {size.law!r}; choose plain, misspecified or drifting.") from error
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    steps.begin("building the world")
-    world = World.build(size.seed, size.viewers, size.videos, size.law, size.days)
-    write_history(world, part, size.impressions, lambda done, total: steps("living its history", done, total))
-    write_json(part / SIZE_FILE, size)
-    part.replace(folder)
-    return folder
 
 
 def prepare(settings: "Settings", plan: DemoPlan, steps: "Steps") -> "Manifest":
@@ -120,7 +73,7 @@ def _marks(home: Path, plan: DemoPlan) -> DemoMarks:
 
     path = home / MARKS_FILE
     if path.is_file():
-        marks = _read(path, DemoMarks)
+        marks = read_json(path, DemoMarks)
         if marks.plan != plan:
             raise InputError(
                 f"The home {home} was made from {marks.plan} and not from {plan}; use another --home, or delete it."
@@ -152,13 +105,6 @@ def _trained(settings: "Settings") -> "Manifest | None":
         return read_manifest(champion_folder(settings.bundles), schema_hash())
     except ForyouError:
         return None
-
-
-def _read(path: Path, kind: type[Stored]) -> Stored:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.DecodeError as error:
-        raise CorruptData(f"The file {path} cannot be read ({error}); delete its home and start again.") from error
 
 
 def commands_to_try(settings: "Settings", address: str) -> str:

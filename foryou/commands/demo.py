@@ -17,7 +17,7 @@ def demo(
     ] = None,
     viewers: Annotated[int, typer.Option(min=50, help="Viewers of the world.")] = 3_000,
     videos: Annotated[int, typer.Option(min=100, help="Videos of the world.")] = 12_000,
-    impressions: Annotated[int, typer.Option(min=1_000, help="Impressions of its history.")] = 250_000,
+    impressions: Annotated[int, typer.Option(min=1_000, help="Impressions of its history.")] = 200_000,
     port: PortOption = None,
     no_serve: Annotated[bool, typer.Option("--no-serve", help="Prepare only.")] = False,
     home: HomeOption = None,
@@ -27,7 +27,8 @@ def demo(
     Example: foryou demo --data ../shared/data/kuairand-pure --home .kuairand --port 8001
     """
     from foryou.commands.training import show_figures
-    from foryou.demo import DemoPlan, WorldSize, commands_to_try, prepare
+    from foryou.commands.world import WorldSize
+    from foryou.demo import DemoPlan, commands_to_try, prepare
     from serving.server import bind
 
     settings = settings_of(home=home, port=port)

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -13,6 +13,7 @@ from core.errors import ConfigError, CorruptData, NotFound
 if TYPE_CHECKING:
     from core.settings import Settings
 
+Stored = TypeVar("Stored")
 FACTS_FILE = "home.json"
 
 HomeOption = Annotated[
@@ -64,15 +65,20 @@ def read_facts(home: Path) -> HomeFacts:
     path = home / FACTS_FILE
     if not path.is_file():
         return HomeFacts()
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=HomeFacts)
-    except msgspec.DecodeError as error:
-        raise CorruptData(f"The file {path} cannot be read ({error}); remove it and import again.") from error
+    return read_json(path, HomeFacts)
 
 
 def write_facts(home: Path, facts: HomeFacts) -> None:
     """Remember them."""
     write_json(home / FACTS_FILE, facts)
+
+
+def read_json(path: Path, kind: type[Stored]) -> Stored:
+    """A small JSON file that `write_json` wrote; CorruptData when it is something else."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.DecodeError as error:
+        raise CorruptData(f"The file {path} cannot be read ({error}); make this home again.") from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""`foryou world` and `foryou import`: a log comes into the home."""
+"""`foryou import`: a log comes into the home."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,30 +15,6 @@ if TYPE_CHECKING:
     from foryou.importers import ImportReport, ImportStores, OnProgress
 
     Importer = Callable[[ImportStores, OnProgress], Awaitable[ImportReport]]
-
-
-def world(
-    viewers: Annotated[int, typer.Option(min=50, help="Viewers at the start.")] = 3_000,
-    videos: Annotated[int, typer.Option(min=100, help="Videos at the start.")] = 12_000,
-    impressions: Annotated[int, typer.Option(min=1_000, help="Impressions of the whole history.")] = 250_000,
-    days: Annotated[int, typer.Option(min=5, help="Days of history.")] = 14,
-    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal worlds.")] = 0,
-    law: Annotated[str, typer.Option(help="plain, misspecified or drifting.")] = "plain",
-    home: HomeOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Build a synthetic world with known preferences in HOME/world and import its history.
-
-    Example: foryou world --viewers 1000 --videos 4000 --impressions 80000
-    """
-    from foryou.demo import WorldSize, make_world
-
-    settings = settings_of(home=home)
-    size = WorldSize(viewers=viewers, videos=videos, impressions=impressions, days=days, seed=seed, law=law)
-    with Steps() as steps:
-        folder = make_world(settings.home, size, steps)
-        report = import_folder(settings, folder, None, steps)
-    _tell(settings, report, json)
 
 
 def group() -> typer.Typer:
@@ -62,7 +38,7 @@ def kuairand(
     settings = settings_of(home=home)
     with Steps() as steps:
         report = import_folder(settings, path, utc_offset, steps)
-    _tell(settings, report, json)
+    tell(settings, report, json)
 
 
 def events(
@@ -82,7 +58,7 @@ def events(
     offset_h = read_mapping(mapping).utc_offset_h
     with Steps() as steps:
         report = run_import(settings, lambda to, told: import_events(file, mapping, to, told), offset_h, steps)
-    _tell(settings, report, json)
+    tell(settings, report, json)
 
 
 def import_folder(settings: "Settings", folder: Path, utc_offset_h: float | None, steps: Steps) -> "ImportReport":
@@ -115,7 +91,8 @@ async def _awaited(work: "Awaitable[ImportReport]") -> "ImportReport":
     return await work
 
 
-def _tell(settings: "Settings", report: "ImportReport", json: bool) -> None:
+def tell(settings: "Settings", report: "ImportReport", json: bool) -> None:
+    """What an import did."""
     if json:
         show_json(report.to_dict())
         return

@@ -65,7 +65,7 @@ def evaluate(
     days: Annotated[int, typer.Option(min=1, help="With --world: days judged.")] = 3,
     users: Annotated[int, typer.Option(min=50, help="With --world: viewers of a world.")] = 3_000,
     videos: Annotated[int, typer.Option(min=100, help="With --world: videos of a world.")] = 12_000,
-    impressions: Annotated[int, typer.Option(min=1_000, help="With --world: impressions of its history.")] = 250_000,
+    impressions: Annotated[int, typer.Option(min=1_000, help="With --world: impressions of its history.")] = 200_000,
     law: Annotated[str, typer.Option(help="With --world: plain, misspecified or drifting.")] = "plain",
     home: HomeOption = None,
     json: JsonOption = False,
@@ -80,13 +80,21 @@ def evaluate(
     settings = settings_of(home=home, threads=threads)
     with Steps() as steps:
         if world:
+            from foryou.commands.world import known_law
             from foryou.world_evaluation import evaluate_world
 
             numbers = range(seed, seed + seeds)
             judged = evaluate_world(
-                settings.home / "worlds", users=users, videos=videos, impressions=impressions, seeds=numbers, viewers=viewers,
-                days=days, law=_known_law(law), progress=steps,
-            )  # fmt: skip
+                settings.home / "worlds",
+                users=users,
+                videos=videos,
+                impressions=impressions,
+                seeds=numbers,
+                viewers=viewers,
+                days=days,
+                law=known_law(law),
+                progress=steps,
+            )
         else:
             config = config_of(settings, seed, rounds, epochs, utc_offset)
             report = evaluate_home(settings, config, _day(test_day), steps)
@@ -197,16 +205,6 @@ def _day(text: str | None) -> int | None:
         return (date.fromisoformat(text) - date(1970, 1, 1)).days
     except ValueError as error:
         raise InputError(f"The test day {text!r} is no date; write it as 2022-04-30.") from error
-
-
-def _known_law(law: str) -> str:
-    from simulation.law import law_named
-
-    try:
-        law_named(law)
-    except ValueError as error:
-        raise InputError(f"There is no law {law!r}; choose plain, misspecified or drifting.") from error
-    return law
 
 
 def show_figures(manifest: "Manifest") -> None:

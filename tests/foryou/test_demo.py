@@ -61,6 +61,14 @@ def test_a_home_with_a_log_of_its_own_is_refused(run, home):
     assert said.code == 2 and "did not make" in said.err
 
 
+def test_a_folder_that_is_called_world_is_left_alone(run, tmp_path):
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / "diary.txt").write_text("mine")
+    said = run("world", "--home", tmp_path)
+    assert said.code == 2 and "world" in said.err
+    assert (tmp_path / "world" / "diary.txt").read_text() == "mine"
+
+
 def test_data_that_is_not_there_leaves_no_home(run, tmp_path):
     said = run("demo", "--no-serve", "--data", tmp_path / "none", "--home", tmp_path / "h")
     assert said.code == 3 and "none" in said.err
@@ -109,16 +117,20 @@ def _answers(url: str, process: subprocess.Popen) -> bool:
     return False
 
 
-def test_ctrl_c_in_the_middle_of_work_ends_without_a_traceback(tmp_path):
-    command = [sys.executable, "-m", "foryou", "world", "--impressions", "2000000", "--home", str(tmp_path / "h")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [(["world", "--impressions", "2000000"], "building the world"), (["train", "--epochs", "100"], "features")],
+)
+def test_ctrl_c_in_the_middle_of_work_ends_without_a_traceback(home, command, line):
+    arguments = [sys.executable, "-m", "foryou", *command, "--home", str(home)]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stderr is not None
-        assert "building the world" in process.stderr.readline()
+        assert any(said.startswith(line) for said in process.stderr)
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 130, said
         assert "Traceback" not in said
-        assert not (tmp_path / "h" / "world").exists(), "what is not whole does not look whole"
+        assert not (home / "world").exists(), "what is not whole does not look whole"
     finally:
         process.kill()

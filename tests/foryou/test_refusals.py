@@ -113,3 +113,16 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(foryou.cli, "build", lambda: broken)
     with pytest.raises(ContractError):
         foryou.cli.main(["feed"])
+
+
+def test_a_full_disk_is_one_sentence(run, home, monkeypatch):
+    import errno
+
+    import foryou.commands.training as training
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training, "train_home", full)
+    said = run("train", "--home", home)
+    assert said.code == 6 and said.err.strip().startswith("No space is left")
