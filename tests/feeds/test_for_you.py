@@ -1,0 +1,180 @@
+"""Pages of the For-You feed: sessions go on, what was seen or banned stays away, and lateness degrades."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from core.errors import CursorError, Unavailable
+from core.events import Block, HideAuthor, Impression, Like, NotInterested, VideoRemoved, Watch
+from feeds.page import FeedPage
+from tests.feeds.toy_feed import NOW_MS, ToyFeed, ids
+
+
+@pytest.fixture
+def toy(tmp_path):
+    return ToyFeed(tmp_path)
+
+
+def names(*numbers):
+    return [f"v{number}" for number in numbers]
+
+
+def seen(*numbers, viewer="ann"):
+    return [Impression(event_id=f"i{viewer}{n}", viewer_id=viewer, video_id=f"v{n}", time_ms=NOW_MS) for n in numbers]
+
+
+def test_pages_follow_one_another_without_repeats_and_the_feed_never_has_a_hole(toy):
+    first, second = toy.page(), toy.page()
+    assert (ids(first), ids(second)) == (names(0, 1, 2, 3, 4), names(5, 6, 7, 8, 9))
+    assert (first.next_page, second.next_page, first.has_more) == (1, 2, True)
+
+
+def test_a_page_that_was_served_is_the_same_slate_again_less_what_was_seen(toy):
+    first = toy.page(page=0)
+    again = toy.page(page=0)
+    assert (again.slate_id, ids(again)) == (first.slate_id, ids(first))
+    second = toy.page(cursor=first.cursor)
+    toy.happen(*seen(6))
+    assert ids(toy.page(cursor=first.cursor)) == names(5, 7, 8, 9)
+    assert toy.page(cursor=first.cursor).slate_id == second.slate_id
+
+
+def test_page_zero_of_a_watched_session_starts_a_new_one(toy):
+    first = toy.page(page=0)
+    toy.happen(*seen(0))
+    fresh = toy.page(page=0)
+    assert fresh.slate_id != first.slate_id and ids(fresh) == names(5, 6, 7, 8, 9)
+
+
+def test_a_page_beyond_the_session_is_its_next_page(toy):
+    toy.page()
+    assert ids(toy.page(page=17)) == names(5, 6, 7, 8, 9)
+
+
+def test_what_must_not_come_does_not_come(toy):
+    facts = {"viewer_id": "ann", "time_ms": NOW_MS}
+    toy.happen(
+        *seen(0),
+        Block(event_id="b", author_id="a1", **facts),
+        HideAuthor(event_id="h", author_id="a2", **facts),
+        Block(event_id="c", viewer_id="a3", author_id="ann", time_ms=NOW_MS),
+        VideoRemoved(event_id="r", viewer_id="a4", video_id="v4", time_ms=NOW_MS),
+    )
+    # authors are row % 6: 1 and 2 are banned, 3 blocked the viewer
+    assert ids(toy.page(limit=6)) == names(5, 6, 10, 11, 12, 16)
+    assert ids(toy.page(viewer="a0", limit=3)) == names(1, 2, 3)
+
+
+def test_what_was_banned_after_it_was_served_leaves_the_slate(toy):
+    first = toy.page(page=0)
+    toy.happen(Block(event_id="b", viewer_id="ann", author_id="a3", time_ms=NOW_MS))
+    assert ids(toy.page(page=0)) == names(0, 1, 2, 4) and toy.page(page=0).slate_id == first.slate_id
+
+
+def test_a_disliked_video_makes_its_like_worth_less(toy):
+    plain = ids(toy.page(viewer="bob", limit=3))
+    facts = {"viewer_id": "ann", "video_id": "v0", "time_ms": NOW_MS}
+    toy.happen(Watch(event_id="w", play_ms=1, length_ms=9, **facts), NotInterested(event_id="n", **facts))
+    assert plain == names(0, 1, 2) and ids(toy.page(limit=3)) == names(1, 2, 3)
+
+
+def test_an_empty_catalogue_page_says_that_nothing_is_left(toy):
+    for _ in range(8):
+        toy.page()
+    empty = toy.page()
+    assert (ids(empty), empty.has_more, empty.cursor, empty.next_page) == ([], False, None, None)
+    assert "nothing_left" in empty.degraded
+
+
+@pytest.mark.parametrize("cursor", ["garbage", "AAAA"])
+def test_a_cursor_that_we_did_not_give_is_refused(toy, cursor):
+    with pytest.raises(CursorError):
+        toy.page(cursor=cursor)
+
+
+def test_a_cursor_of_another_viewer_or_too_old_is_refused(toy):
+    cursor = toy.page().cursor
+    with pytest.raises(CursorError, match="another viewer"):
+        toy.page(viewer="bob", cursor=cursor)
+    toy.now_ms += 1_800_001
+    with pytest.raises(CursorError, match="expired"):
+        toy.page(cursor=cursor)
+
+
+class Late:
+    """A store of which every read is late, or away."""
+
+    def __init__(self, error=None):
+        self._error = error
+
+    def __getattr__(self, name):
+        async def read(*_):
+            if self._error:
+                raise self._error
+            await asyncio.sleep(5)
+
+        return read
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("away")])
+@pytest.mark.parametrize(("store", "parts"), [("features", ["features"]), ("history", ["seen", "reactions"])])
+def test_a_part_that_is_late_or_away_is_left_out_and_named(tmp_path, store, parts, error):
+    page = ToyFeed(tmp_path, **{store: Late(error)}).page()
+    assert ids(page) == names(0, 1, 2, 3, 4) and sorted(page.degraded) == sorted(parts)
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("away")])
+def test_unknown_blocks_show_nothing_rather_than_what_must_not_be_shown(tmp_path, error):
+    page = ToyFeed(tmp_path, tables=Late(error)).page()
+    assert (ids(page), page.slate_id, page.has_more) == ([], "", False)
+    assert "safety_unknown" in page.degraded and "relations" in page.degraded
+
+
+def test_a_slate_that_cannot_be_recorded_is_not_served(tmp_path):
+    toy = ToyFeed(tmp_path)
+
+    async def full(slate):
+        raise Unavailable("The disk is full.")
+
+    toy.slates.append = full
+    with pytest.raises(Unavailable):
+        toy.page()
+
+
+def test_what_is_served_was_recorded_with_what_explains_it(toy):
+    page = toy.page()
+    slate = asyncio.run(toy.slates.get(page.slate_id))
+    assert list(slate.video_ids) == ids(page) and set(slate.sources) == {"every"}
+    assert (slate.bundle_id, slate.applied_offset, slate.page) == ("b1", 40, 0)
+    assert asyncio.run(toy.slates.get_detail(page.slate_id)) is not None
+
+
+def test_the_response_has_every_field_of_the_spec(toy):
+    toy.happen(
+        *[Like(event_id="l", viewer_id="ann", video_id="v1", time_ms=NOW_MS)],
+        Watch(event_id="w", viewer_id="bob", video_id="v0", time_ms=NOW_MS, play_ms=9_000, length_ms=9_000),
+    )
+    document = msgspec.json.decode(msgspec.json.encode(toy.page()))
+    assert set(document) == set(FeedPage.__struct_fields__)
+    first, second = document["videos"][:2]
+    assert first.pop("duration_sec") == toy.state.table.length_ms[0] / 1000
+    assert first == {
+        "video_id": "v0", "title": "Video v0", "description": "", "category": "t0", "hashtags": [],
+        "user": {"user_id": "a0", "username": "zero", "display_name": "User a0",
+                 "avatar_url": "/media/avatars/a0.jpg", "verified": True},
+        "created_at": int(toy.state.table.upload_ms[0]), "thumbnail_url": "/media/videos/v0/thumb.jpg",
+        "urls": {f"{p}p": f"/media/videos/v0/{p}p/playlist.m3u8" for p in (360, 720, 1080)},
+        "stats": {"views": 1, "likes": 0, "comments": 0, "shares": 0},
+        "user_interaction": {"liked": False, "saved": False},
+        "music": {"music_id": "", "title": "", "artist": ""},
+    }  # fmt: skip
+    assert second["user_interaction"]["liked"] and second["stats"]["likes"] == 1
+    assert {"title", "urls", "user.display_name", "user.username"} <= set(document["made_up"])
+
+
+def test_the_surface_can_be_printed_and_ends_with_its_selector(toy):
+    listed = toy.surface.components()
+    assert listed[0] == ("source", "every") and listed[-1] == ("selector", "diversity")
+    kinds = [kind for kind, _ in listed]
+    assert kinds.count("filter") == 7 and len({name for _, name in listed}) == len(listed)
