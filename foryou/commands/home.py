@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 Stored = TypeVar("Stored")
-FACTS_FILE = "home.json"
+FACTS_FILE, LOG_FILE = "home.json", "log.db"  # as foryou.stores names it, whose import is slow
 
 HomeOption = Annotated[
     Path | None,
@@ -54,8 +54,6 @@ def command(settings: "Settings", text: str) -> str:
 
 def require_log(home: Path) -> None:
     """NotFound where nothing was ever imported, before any store makes files there."""
-    from foryou.stores import LOG_FILE
-
     if not (home / LOG_FILE).is_file():
         raise NotFound(f"There is no log in {home}; make one with `foryou world` or `foryou import`, or give --home.")
 

@@ -43,6 +43,7 @@ def train(
     Example: foryou train --seed 1 --rounds 300
     """
     settings = settings_of(home=home, threads=threads)
+    require_log(settings.home)
     with Steps() as steps:
         manifest = train_home(settings, config_of(settings, seed, rounds, epochs, utc_offset), steps)
     if json:
@@ -78,6 +79,9 @@ def evaluate(
     serves their viewers, and its reward is placed between popularity (0) and an oracle (1).
     """
     settings = settings_of(home=home, threads=threads)
+    day = _day(test_day)
+    if not world:
+        require_log(settings.home)
     with Steps() as steps:
         if world:
             from foryou.commands.world import known_law
@@ -97,7 +101,7 @@ def evaluate(
             )
         else:
             config = config_of(settings, seed, rounds, epochs, utc_offset)
-            report = evaluate_home(settings, config, _day(test_day), steps)
+            report = evaluate_home(settings, config, day, steps)
     if json:
         show_json(judged if world else report)
     elif world:
@@ -123,7 +127,6 @@ def config_of(
 def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Manifest":
     """Catch up with the log, train on it, and write the feature state that serving starts from."""
     from core.clock import system_clock
-    from features.feast_repo import publish
     from foryou.catch_up import catch_up
     from foryou.stores import Stores, open_stores
     from training.log_data import packed_state
@@ -137,10 +140,11 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Ma
         packed = packed_state(data)
         await stores.features.write(packed, data.applied_offset)
         steps.begin("feature snapshot for Feast")
+        from features.feast_repo import publish
+
         publish(settings.home, packed, int(data.events.time_ms.max()), system_clock())
         return manifest
 
-    require_log(settings.home)
     for chatty in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     stores = open_stores(settings.home, fresh_features=True)
@@ -162,7 +166,6 @@ def evaluate_home(
         await catch_up(stores, steps)
         return await _load(stores, settings.home, steps)
 
-    require_log(settings.home)
     stores = open_stores(settings.home, fresh_features=True)
     try:
         data = asyncio.run(load(stores))

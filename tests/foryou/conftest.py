@@ -1,6 +1,8 @@
 """A home that the demo made, trained once, and a way to run commands in this process."""
 
+import fcntl
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,14 +45,19 @@ def run(capsys, monkeypatch):
 
 @pytest.fixture(scope="session")
 def trained_home(tmp_path_factory) -> Path:
-    """A home with a tiny world on its log and a bundle trained on it; read only."""
-    home = tmp_path_factory.mktemp("cli") / "home"
-    with pytest.raises(SystemExit) as ended:
-        main(["world", *SIZE, "--days", "6", "--home", str(home)])
-    assert not ended.value.code
-    with pytest.raises(SystemExit) as ended:
-        main(["train", "--rounds", "5", "--epochs", "1", "--home", str(home)])
-    assert not ended.value.code
+    """A home with a tiny world on its log and a bundle trained on it; read only, and one for all workers."""
+    workers = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+    shared = workers or tmp_path_factory.mktemp("cli")
+    home, done = shared / "trained-home", shared / "trained-home-is-done"
+    with (shared / "trained-home-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(home, ignore_errors=True)
+            for command in (["world", *SIZE, "--days", "6"], ["train", "--rounds", "5", "--epochs", "1"]):
+                with pytest.raises(SystemExit) as ended:
+                    main([*command, "--home", str(home)])
+                assert not ended.value.code
+            done.touch()
     return home
 
 
