@@ -82,6 +82,22 @@ class Processor:
             await self._apply(records)
 
     async def _apply(self, fresh: Sequence[Record]) -> None:
+        """Apply records of which another process may have stored the effects of some already.
+
+        Check, read and write are one transaction, so that no two processes count an event into a viewer's row.
+        """
+        with self._models.transaction():
+            stored = await self._models.features.applied_offset()
+            for part, new in (
+                ([r for r in fresh if r.offset <= stored], False),
+                ([r for r in fresh if r.offset > stored], True),
+            ):
+                if part:
+                    await self._count(part, new)
+        self.applied = fresh[-1].offset
+
+    async def _count(self, fresh: Sequence[Record], new: bool) -> None:
+        """Count records into this process's counters and, where they are new, into the stores."""
         models = self._models
         self._catalogue(fresh)
         viewers: dict[str, int] = {}
@@ -89,13 +105,11 @@ class Processor:
         records = await self._viewers(list(viewers))
         with self._kept_on_failure(columns, records):
             self._features(columns, records)
-            rows = self._changed(columns, list(viewers), records)
-            with models.transaction():
+            if new:
                 await models.videos.apply(fresh)
                 await models.history.record(fresh)
                 await models.tables.relate(fresh)
-                await models.features.write(rows, fresh[-1].offset)
-        self.applied = fresh[-1].offset
+                await models.features.write(self._changed(columns, list(viewers), records), fresh[-1].offset)
 
     @contextmanager
     def _kept_on_failure(self, columns: EventColumns, records: Array) -> Iterator[None]:

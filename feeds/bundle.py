@@ -98,8 +98,7 @@ class Bundle:
 def load_bundle(folder: Path, state: FeatureState, now_ms: int) -> Bundle:
     """The bundle in `folder` over the live catalogue; NotFound, CorruptData or SchemaMismatch when it cannot serve."""
     manifest = read_manifest(folder, schema_hash())
-    words = Words.from_bytes((folder / WORDS_FILE).read_bytes())
-    words.restore(state)
+    words = restore_words(folder, state)
     bundle = Bundle(
         manifest=manifest,
         towers=_pair(folder / TOWERS_FILE, state.table, now_ms),
@@ -114,6 +113,13 @@ def load_bundle(folder: Path, state: FeatureState, now_ms: int) -> Bundle:
     )
     bundle.ranker.warm_up()
     return bundle
+
+
+def restore_words(folder: Path, state: FeatureState) -> Words:
+    """Put a bundle's vocabularies into the feature state, before viewers are encoded with them."""
+    words = Words.from_bytes((folder / WORDS_FILE).read_bytes())
+    words.restore(state)
+    return words
 
 
 def _pair(path: Path, table: VideoTable, now_ms: int) -> TowerPair:

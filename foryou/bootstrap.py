@@ -13,12 +13,14 @@ from candidate_gen.index import one_thread
 from core.clock import Clock, system_clock
 from core.engine import Engine
 from core.errors import NotFound
+from core.manifest import read_manifest
 from core.settings import Settings
 from core.stages import Surface
 from core.video_table import Vocabulary
+from features.definitions import schema_hash
 from features.processor import Processor
 from features.state import FeatureState
-from feeds.bundle import Bundle, load_bundle
+from feeds.bundle import Bundle, load_bundle, restore_words
 from feeds.config import ForYouConfig
 from feeds.cursor import CursorSigner
 from feeds.explain import explain
@@ -131,9 +133,11 @@ async def open_product(
     folder = champion_folder(settings.bundles)
     stores = stores or open_stores(settings.home)
     state = FeatureState(await stores.videos.load())
-    bundle = load_bundle(folder, state, clock())
+    read_manifest(folder, schema_hash())
+    restore_words(folder, state)
     processor = Processor(stores.log, stores.models(), state, Vocabulary())
-    await processor.load()
+    await processor.load()  # first, since it may bring videos that the bundle's vectors must cover
+    bundle = load_bundle(folder, state, clock())
     metrics = Metrics(CollectorRegistry())
     product = Product(
         settings, stores, state, processor, bundle, metrics, clock, config or ForYouConfig(), new_id,

@@ -7,30 +7,39 @@ from candidate_gen.tower_config import TowerConfig
 from ranking.heads import HeadConfig
 from ranking.value_model import DEFAULT_WEIGHTS
 
-_BINARY = ("long_view", "click", "skip", "like", "comment", "share", "follow", "negative")
+_COMMON = ("long_view", "click", "skip")
+_RARE = ("like", "comment", "share", "follow", "negative")
 
 
-def default_heads(rounds: int, seed: int) -> tuple[HeadConfig, ...]:
-    """The heads of every action, the mean watch ratio and the median watch time."""
-    shared = {
-        "rounds": rounds,
-        "seed": seed,
-        "leaves": 31,
-        "learning_rate": 0.08,
-        "min_rows_in_leaf": 60,
-        "feature_share": 0.5,
-    }
-    heads = [HeadConfig(name=name, **shared) for name in _BINARY]
-    heads.append(HeadConfig(name="watch_ratio", objective="mean", **shared))
-    heads.append(HeadConfig(name="watch_time", objective="median", **shared))
+def default_heads(rounds: int, seed: int, feature_share: float = 0.5) -> tuple[HeadConfig, ...]:
+    """The heads of every action, the mean watch ratio and the median watch time.
+
+    Heads of rare actions get small trees over many rows: with large ones they learn noise, which the value model
+    then multiplies by their large weights.
+    """
+    common = {
+        "rounds": rounds, "seed": seed, "leaves": 31, "learning_rate": 0.08, "min_rows_in_leaf": 60,
+        "feature_share": feature_share,
+    }  # fmt: skip
+    rare = {
+        "rounds": 2 * rounds, "seed": seed, "leaves": 6, "learning_rate": 0.05, "min_rows_in_leaf": 400,
+        "feature_share": 0.8 * feature_share,
+    }  # fmt: skip
+    heads = [HeadConfig(name=name, **common) for name in _COMMON]
+    heads += [HeadConfig(name=name, **rare) for name in _RARE]
+    heads.append(HeadConfig(name="watch_ratio", objective="mean", **common))
+    heads.append(HeadConfig(name="watch_time", objective="median", **common))
     return tuple(heads)
 
 
 def affinity_towers() -> TowerConfig:
-    """Towers for ranking: every watch is an example, and its outcome is predicted."""
+    """Towers for ranking: every watch is an example, and its outcome is predicted. Narrow, since each video has few
+    watches, and with half of the ids hidden, so that content and author carry what they can."""
     return TowerConfig(
-        loss="pointwise", epochs=3, negatives=0, holdout_ms=0, signal_weights=(1, 1, 1, 1, 1, 1, 1), learning_rate=3e-3
-    )
+        loss="pointwise", epochs=3, negatives=0, holdout_ms=0, signal_weights=(1, 1, 1, 1, 1, 1, 1),
+        learning_rate=3e-3, dim=16, inputs=32, hidden=32, weight_decay=0.3, id_dropout=0.5,
+        normalise=False, temperature=1.0,
+    )  # fmt: skip
 
 
 class TrainConfig(BaseModel):
@@ -45,6 +54,7 @@ class TrainConfig(BaseModel):
     valid_share: float = Field(0.12, gt=0, lt=1, description="share of the impressions that stop and calibrate")
     max_head_rows: int = Field(500_000, ge=1, description="most rows that heads are trained on; a sample beyond")
     rounds: int = Field(200, ge=1, description="trees of a head at most")
+    feature_share: float = Field(0.5, gt=0, le=1, description="share of the features that a tree may use")
     refit_towers: bool = Field(True, description="train the served towers again on everything before the test")
     towers: TowerConfig = Field(default_factory=TowerConfig)
     affinity: TowerConfig = Field(default_factory=affinity_towers)
@@ -54,4 +64,4 @@ class TrainConfig(BaseModel):
     @property
     def heads(self) -> tuple[HeadConfig, ...]:
         """The heads to train."""
-        return default_heads(self.rounds, self.seed)
+        return default_heads(self.rounds, self.seed, self.feature_share)

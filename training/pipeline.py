@@ -13,7 +13,7 @@ from training.bundle_writer import crown, write_bundle
 from training.config import TrainConfig
 from training.cross import CrossFeatures
 from training.log_data import LogData
-from training.metrics import auc, calibration_error, logloss, mae
+from training.metrics import auc, calibration_error, logloss, mae, rmse
 from training.progress import Progress, silent
 from training.ranking_fit import RankingFit, fit_ranking, ranker_matrix
 from training.retrieval import Retrieval, best_epochs, fit_retrieval
@@ -102,6 +102,7 @@ def validation_metrics(fit: RankingFit, rows: Rows, cross: CrossFeatures, record
             metrics[f"validation/{head}/ece"] = calibration_error(label, prediction)
         else:
             metrics[f"validation/{head}/mae"] = mae(label, prediction)
+            metrics[f"validation/{head}/rmse"] = rmse(label, prediction)
     return metrics
 
 

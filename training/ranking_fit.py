@@ -67,9 +67,10 @@ def fit_ranking(
 
     def report(head: str, iteration: int, rounds: int, metric: float | None) -> None:
         number = next(at for at, one in enumerate(heads) if one.name == head)
-        progress("ranking heads", number * rounds + iteration, rounds * len(heads))
+        progress("ranking heads", 100 * number + 100 * iteration // rounds, 100 * len(heads))
 
     trained = train_heads(
         train_codes, labels, valid_codes, valid_labels, RANKER_NAMES, heads, threads=config.threads, progress=report
     )
+    progress("ranking heads", 100 * len(heads), 100 * len(heads))
     return RankingFit(trained.ranker(bins, valid_codes, valid_labels), trained, train, valid)

@@ -34,6 +34,7 @@ def fit_retrieval(
 
     Without `epochs` the last day chooses how many passes the retrieval towers get.
     """
+    progress(step, 0, 2)
     neighbours = neighbours_of(watches.before(until_ms), len(table), config.item_to_item)
     changes: dict[str, object] = {"seed": config.seed, "refit": False}
     if epochs:

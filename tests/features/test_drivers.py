@@ -137,6 +137,19 @@ def test_a_store_that_fails_for_a_while_leads_to_no_double_count(tmp_path, event
     assert [key for key, raw in home.rows().items() if raw != wanted[key]] == []
 
 
+def test_two_processes_over_the_same_stores_count_every_event_once(tmp_path, events):
+    home, wanted = Home(tmp_path, events), batch_rows(events)
+    first, second = home.processor(), home.processor()
+    everything = asyncio.run(home.log.read(0, 10_000))
+    asyncio.run(first.apply(everything[:300]))
+    asyncio.run(second.apply(everything[:250]))
+    asyncio.run(second.catch_up())
+    asyncio.run(first.catch_up())
+    assert [key for key, raw in home.rows().items() if raw != wanted[key]] == []
+    counted = [p.state.videos.records.tobytes() for p in (first, second)]
+    assert counted[0] == counted[1]
+
+
 def test_a_process_killed_between_append_and_apply_catches_up_once(tmp_path, events):
     home = Home(tmp_path, events)
     first = home.processor(Failing(home.features, {2}))
