@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer, make and a C runtime; everything else is installed into .venv.
 
-HOME_DIR ?= .foryou
+# each data set has a home of its own
+HOME_DIR ?= .foryou$(if $(DATA),-$(notdir $(patsubst %/,%,$(DATA))))
 PORT ?= 8000
 DATA ?=
 PYTHON ?=
