@@ -10,15 +10,15 @@ class ForYouConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    two_tower_quota: int = Field(600, ge=0, description="rows from the two-tower index")
+    two_tower_quota: int = Field(1_000, ge=0, description="rows from the two-tower index")
     item_to_item_quota: int = Field(250, ge=0, description="rows from the neighbours of liked videos")
     fresh_quota: int = Field(100, ge=0, description="rows from the newest uploads")
     popular_quota: int = Field(150, ge=0, description="rows from the popular board")
-    pre_rank_keep: int = Field(500, ge=1, description="candidates that the pre-ranker keeps")
+    pre_rank_keep: int = Field(800, ge=1, description="candidates that the pre-ranker keeps")
     author_cap: int = Field(2, ge=1, description="most videos of one author on a page")
     author_weight: float = Field(0.1, ge=0, description="value lost per video of the same author on the page")
     similarity_weight: float = Field(0.0, ge=0, description="value lost per unit of mean similarity to the page")
-    topic_weight: float = Field(0.3, ge=0, description="value lost per video of the same topic among the last ten")
+    topic_weight: float = Field(0.4, ge=0, description="value lost per video of the same topic among the last ten")
     dislike_weight: float = Field(0.3, ge=0, description="value lost at similarity 1 to a video marked not interested")
     session_pages: int = Field(200, ge=1, description="slates of a viewer that are read back for the session")
     never_again_ms: int = Field(1_800_000, ge=0, description="how long a served video stays away, milliseconds")
