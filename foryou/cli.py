@@ -7,6 +7,7 @@ from typing import NoReturn
 import typer
 
 from core.errors import ForyouError, StorageFull
+from core.settings import wait_quietly
 from foryou.commands import demo, feed, importing, serving, training, world
 
 EXIT_CODES = """Exit codes
@@ -56,6 +57,7 @@ def build() -> typer.Typer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit; an expected error is one sentence on stderr, a bug keeps its traceback."""
+    wait_quietly()
     try:
         build()(arguments, prog_name="foryou")
     except ForyouError as error:
