@@ -21,7 +21,6 @@ class Run(msgspec.Struct, kw_only=True):
 def log_run(home: Path, run: Run, artifacts: Iterable[Path]) -> str:
     """Log the run to MLflow on SQLite under `home`; the run's id."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.tracking import MlflowClient
 
@@ -45,7 +44,6 @@ def log_run(home: Path, run: Run, artifacts: Iterable[Path]) -> str:
     for path in artifacts:
         client.log_artifact(run_id, str(path))
     client.set_terminated(run_id)
-    del mlflow
     return run_id
 
 
