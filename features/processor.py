@@ -4,8 +4,8 @@ Effects and the offset that they include are written in one transaction, so a pr
 again where its effects ended.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from core.events import VideoPublished, VideoRemoved, VideoUpdated
 from core.ports import EventLog, FeatureStore, HistoryStore, Record, Tables, VideoStore
 from core.video_table import Vocabulary
 from features.columns import EventColumns, columns_of
-from features.layout import VIEWER_DTYPE
+from features.layout import COUNTS_DTYPE, VIEWER_DTYPE
 from features.reads import trend_row
 from features.state import FeatureState, record_of, viewer_arrays
 from features.writes import apply_event
@@ -82,51 +82,52 @@ class Processor:
             await self._apply(records)
 
     async def _apply(self, fresh: Sequence[Record]) -> None:
-        """Apply records of which another process may have stored the effects of some already.
+        """Apply what no process has applied yet, and read what came of the rest.
 
-        Check, read and write are one transaction, so that no two processes count an event into a viewer's row.
+        Check, read and write are one transaction, so that no two processes count an event into one row.
         """
-        with self._models.transaction():
-            stored = await self._models.features.applied_offset()
-            for part, new in (
-                ([r for r in fresh if r.offset <= stored], False),
-                ([r for r in fresh if r.offset > stored], True),
-            ):
-                if part:
-                    await self._count(part, new)
+        self._catalogue(fresh)
+        try:
+            with self._models.transaction():
+                done = await self._models.features.applied_offset()
+                await self._adopt([r for r in fresh if r.offset <= done])
+                await self._write([r for r in fresh if r.offset > done])
+        except BaseException:
+            await self._adopt(fresh)  # memory goes back to what is stored
+            raise
         self.applied = fresh[-1].offset
 
-    async def _count(self, fresh: Sequence[Record], new: bool) -> None:
-        """Count records into this process's counters and, where they are new, into the stores."""
+    async def _write(self, fresh: Sequence[Record]) -> None:
+        if not fresh:
+            return
         models = self._models
-        self._catalogue(fresh)
         viewers: dict[str, int] = {}
         columns = columns_of(fresh, self.state.table, viewers, self._surfaces)
         records = await self._viewers(list(viewers))
-        with self._kept_on_failure(columns, records):
-            self._features(columns, records)
-            if new:
-                await models.videos.apply(fresh)
-                await models.history.record(fresh)
-                await models.tables.relate(fresh)
-                await models.features.write(self._changed(columns, list(viewers), records), fresh[-1].offset)
+        self._features(columns, records)
+        rows = self._changed(columns, list(viewers), records)
+        await models.videos.apply(fresh)
+        await models.history.record(fresh)
+        await models.tables.relate(fresh)
+        await models.features.write(rows, fresh[-1].offset)
 
-    @contextmanager
-    def _kept_on_failure(self, columns: EventColumns, records: Array) -> Iterator[None]:
-        """Put the counters back as they were when a store fails, so that a retry counts nothing twice."""
-        s = self.state
-        touched = (
-            (s.videos, np.unique(columns.video[columns.video >= 0])),
-            (s.authors, np.unique(columns.author[columns.author > 0])),
-            (s.trends, np.array(self._trend_rows(columns, records), np.int64)),
-        )
-        before = [counters.records[rows] for counters, rows in touched]
-        try:
-            yield
-        except BaseException:
-            for (counters, rows), kept in zip(touched, before, strict=True):
-                counters.records[rows] = kept
-            raise
+    async def _adopt(self, records: Sequence[Record]) -> None:
+        """Take the counters that these records touch from the store."""
+        if not records:
+            return
+        s, viewers = self.state, dict[str, int]()
+        columns = columns_of(records, s.table, viewers, self._surfaces)
+        stored = await self._viewers(list(viewers))
+        videos = np.unique(columns.video[columns.video >= 0]).tolist()
+        authors = np.unique(columns.author[columns.author > 0]).tolist()
+        trends = self._trend_rows(columns, stored)
+        for entity, counters, rows, names in (
+            ("video", s.videos, videos, [s.table.video_ids[row] for row in videos]),
+            ("author", s.authors, authors, [s.table.authors.words[row] for row in authors]),
+            ("trend", s.trends, trends, [str(row) for row in trends]),
+        ):
+            for row, raw in zip(rows, await self._models.features.read(entity, names), strict=True):
+                counters.unpack(row, raw or bytes(COUNTS_DTYPE.itemsize))
 
     def _catalogue(self, records: Sequence[Record]) -> None:
         table = self.state.table

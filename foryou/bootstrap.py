@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,7 +116,13 @@ class Product:
             clock=self.clock,
             metrics=self.metrics,
         )
-        return create_app(parts)
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            yield
+            await self.settled()  # the last slates' details
+
+        return create_app(parts, lifespan)
 
 
 async def open_product(

@@ -223,9 +223,6 @@ def test_a_page_that_cannot_be_recorded_is_not_served(app):
     assert len(app.page("u6")["videos"]) == 20
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a commit that fails leaves its counts in memory, and the next attempt adds to them"
-)
 def test_events_whose_effects_find_no_room_are_kept_and_counted_once_when_there_is_room_again(app):
     page = app.page("u5")
     events = app.shown(page)
