@@ -113,6 +113,7 @@ class StepMaker:
         """The batches of one pass, indices into the examples: each enters with the probability of its weight."""
         kept = np.flatnonzero(self._rng.random(len(self._examples.at)) < self._examples.weight)
         self._rng.shuffle(kept)
+        kept = kept[: self._config.epoch_examples]
         size = self._config.batch
         batches = [kept[start : start + size] for start in range(0, len(kept), size)]
         return batches[:-1] if len(batches) > 1 and len(batches[-1]) < size // 2 else batches

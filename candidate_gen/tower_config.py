@@ -19,6 +19,7 @@ class TowerConfig(BaseModel):
     profile_width: int = Field(8, ge=1, description="width of a profile field's embedding")
     history: int = Field(50, ge=1, description="watches that the viewer tower reads")
     epochs: int = Field(4, ge=1, description="passes over the examples, at most")
+    epoch_examples: int = Field(300_000, ge=1, description="examples in a pass at most, drawn anew for each")
     batch: int = Field(1024, ge=2, description="examples in a step")
     negatives: int = Field(2048, ge=0, description="extra sampled videos in a step")
     negative_power: float = Field(0.5, ge=0, description="extra videos come by popularity ** this")
