@@ -120,7 +120,9 @@ class Trainer:
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
         )
-        expected = min(float(np.minimum(examples.weight, 1).sum()), config.epoch_examples) * config.epochs / config.batch
+        expected = (
+            min(float(np.minimum(examples.weight, 1).sum()), config.epoch_examples) * config.epochs / config.batch
+        )
         self._total, self._done = max(1.0, expected), 0
 
     def epoch(self) -> float:
