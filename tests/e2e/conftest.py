@@ -13,8 +13,8 @@ def trained_home(tmp_path_factory, worker_id):
     """Built once, whichever worker comes first; nobody writes to it."""
     root = tmp_path_factory.getbasetemp()
     root = root if worker_id == "master" else root.parent
-    home = root / "trained-home"
-    with (root / "trained-home.lock").open("w") as lock:
+    home = root / "end-to-end-home"
+    with (root / "end-to-end-home.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "done").exists():
             tiny.build(home)

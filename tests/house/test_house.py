@@ -12,9 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = sorted(
-    init.parent.name for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests"
-)
+PACKAGES = sorted(init.parent.name for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests")
 
 DEFAULT_INSTALL = {
     "aiokafka",
@@ -68,9 +66,7 @@ def base() -> set[str]:
 
 def tracked_texts() -> list[tuple[str, str]]:
     """(path, text) of every file that git tracks and that is text."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         pytest.skip("not a git checkout, so there is no list of tracked files")
     texts = []
@@ -86,9 +82,7 @@ def tracked_texts() -> list[tuple[str, str]]:
 
 def test_imports_point_down_only() -> None:
     program = Path(sys.executable).with_name("lint-imports")
-    result = subprocess.run(
-        [program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -110,9 +104,7 @@ def test_the_core_imports_only_the_standard_library_numpy_msgspec_and_pydantic()
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 modules = [node.module or ""]
             strangers += [
-                f"{file.relative_to(ROOT)}: {module}"
-                for module in modules
-                if module.split(".")[0] not in allowed
+                f"{file.relative_to(ROOT)}: {module}" for module in modules if module.split(".")[0] not in allowed
             ]
     assert strangers == []
 
@@ -151,12 +143,7 @@ def test_serving_loads_neither_torch_nor_mlflow_nor_ray() -> None:
         package = entry.partition(".")[0]
         if find_spec(package) is None or find_spec(entry) is None:
             pytest.skip(f"{entry} does not exist yet")
-    program = (
-        f"import sys, {', '.join(entries)}\n"
-        f"print(*(name for name in {TRAINING_ONLY!r} if name in sys.modules))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    program = f"import sys, {', '.join(entries)}\nprint(*(name for name in {TRAINING_ONLY!r} if name in sys.modules))"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == []
