@@ -3,6 +3,10 @@
 Imports Feast, which serving does not install; nothing on the path of a request imports this module.
 """
 
+# isort: off
+import prometheus_client  # noqa: F401 - first: Feast would switch the whole process to its own files of metrics
+# isort: on
+
 import warnings
 from collections.abc import Mapping
 from datetime import timedelta

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import prometheus_client  # noqa: F401 - before a test imports Feast, which would switch it to files of its own
 import pytest
 
 # Set before any test imports torch, faiss or lightgbm: the suite runs one worker per core already.

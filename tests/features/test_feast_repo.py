@@ -182,3 +182,16 @@ def test_packing_asks_for_every_field():
 def test_serving_does_not_import_feast():
     code = "import sys, foryou.bootstrap; sys.exit('feast' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_feast_does_not_take_the_metrics_of_the_process_with_it():
+    program = (
+        "import features.feast_repo\n"
+        "from prometheus_client import CollectorRegistry\n"
+        "from serving.metrics import Metrics\n"
+        "metrics = Metrics(CollectorRegistry())\n"
+        "metrics.stage('filter', 'seen', 2_000_000)\n"
+        "print('stage=\"seen\"} 0.002' in metrics.exposition().decode())\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "True", result.stderr
