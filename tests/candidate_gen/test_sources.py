@@ -4,7 +4,6 @@ import pytest
 from candidate_gen.boards import Board, fresh_board, ranked_board
 from candidate_gen.index import IndexConfig, VideoIndex
 from candidate_gen.item_to_item import ItemToItemConfig, Neighbours, neighbours_of
-from candidate_gen.similarity import history_similarity, tower_score, unit_rows
 from candidate_gen.sources import (
     BoardSourceConfig,
     FreshSource,
@@ -14,7 +13,7 @@ from candidate_gen.sources import (
     TwoTowerSource,
     TwoTowerSourceConfig,
 )
-from candidate_gen.viewer_view import History, history_of
+from candidate_gen.viewer_view import history_of
 from core.stages import Source
 from tests.candidate_gen.worlds import DAY_MS, query_of, state_of
 
@@ -152,20 +151,3 @@ def test_a_history_holds_only_what_is_filled(world):
     history = history_of(query)
     assert history.video.tolist() == [4, 5]
     assert history.signal.tolist() == [1, 8] and history.time_ms.tolist() == [10, 20]
-
-
-def test_the_tower_score_is_the_inner_product(video_vectors):
-    vector = np.arange(17, dtype=np.float32)
-    scores = tower_score(vector, video_vectors, np.asarray([3, 9999], np.int32))
-    assert scores.dtype == np.float32 and scores[1] == 0
-    assert scores[0] == pytest.approx(float(video_vectors[3] @ vector), rel=1e-5)
-
-
-def test_history_similarity_is_the_cosine_with_what_was_watched():
-    unit = unit_rows(np.asarray([[2, 0], [0, 3], [1, 1], [0, 0]], np.float32))
-    history = History(np.asarray([0, 1]), np.asarray([1, 8], np.uint8), np.asarray([1, 2]))
-    got = history_similarity(unit, np.asarray([2, 3], np.int32), history)
-    # (1, 1) / sqrt 2 has cosine 0.7071 with both; only the first was a positive.
-    np.testing.assert_allclose(got, [[0.70710677] * 4, [0] * 4], rtol=1e-6)
-    nothing = history_similarity(unit, np.asarray([2]), History(*(np.zeros(0, int),) * 3))
-    assert not nothing.any()
