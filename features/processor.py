@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.arrays import Array
-from core.events import VideoPublished, VideoRemoved, VideoUpdated
+from core.events import VideoPublished, VideoRemoved, VideoUpdated, Watch
 from core.ports import EventLog, FeatureStore, HistoryStore, Record, Tables, VideoStore
 from core.video_table import Vocabulary
 from features.columns import EventColumns, columns_of
@@ -55,6 +55,16 @@ class Processor:
             state.trends.unpack(int(key), raw)
         self.applied = await self._models.features.applied_offset()
         await self.catch_up()
+
+    def warm_up(self) -> None:
+        """Compile, or load from the cache, what counting an event runs; on counters of its own."""
+        table = self.state.table
+        if len(table):
+            watch = Watch(
+                event_id="warm-up", viewer_id="warm-up", time_ms=1, video_id=table.video_ids[0], play_ms=1, length_ms=1
+            )
+            columns = columns_of([Record(1, watch)], table, {}, Vocabulary())
+            count_events(FeatureState(table), columns, np.zeros(1, VIEWER_DTYPE))
 
     async def catch_up(self) -> int:
         """Apply what the log has beyond the applied offset; the number of records."""
@@ -104,7 +114,7 @@ class Processor:
         viewers: dict[str, int] = {}
         columns = columns_of(fresh, self.state.table, viewers, self._surfaces)
         records = await self._viewers(list(viewers))
-        self._features(columns, records)
+        count_events(self.state, columns, records)
         rows = self._changed(columns, list(viewers), records)
         await models.videos.apply(fresh)
         await models.history.record(fresh)
@@ -149,12 +159,6 @@ class Processor:
             records[row] = (record_of(raw, VIEWER_DTYPE) if raw else self.state.new_viewer(profile))[0]
         return records
 
-    def _features(self, columns: EventColumns, records: Array) -> None:
-        s, operations, viewers = self.state, columns.operations(), viewer_arrays(records)
-        videos = s.video_columns()
-        for i in range(len(columns)):
-            apply_event(operations, i, viewers, videos, s.videos.counts, s.authors.counts, s.trends.counts)
-
     def _changed(self, columns: EventColumns, viewer_ids: list[str], records: Array) -> dict[str, dict[str, bytes]]:
         """Packed rows of everything that the events touched, by entity and id."""
         s, table = self.state, self.state.table
@@ -173,3 +177,10 @@ class Processor:
         region = records["profile"][columns.viewer[known], 0]
         pairs = np.unique(np.stack([topic, region], axis=1), axis=0) if len(topic) else np.zeros((0, 2), np.int32)
         return sorted({int(trend_row(int(t), int(r))) for t, r in pairs})
+
+
+def count_events(state: FeatureState, columns: EventColumns, records: Array) -> None:
+    """Count events, in order, into the counters of `state` and into viewers' `records` [viewers] VIEWER_DTYPE."""
+    operations, viewers, videos = columns.operations(), viewer_arrays(records), state.video_columns()
+    for i in range(len(columns)):
+        apply_event(operations, i, viewers, videos, state.videos.counts, state.authors.counts, state.trends.counts)

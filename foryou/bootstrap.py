@@ -15,6 +15,7 @@ from core.clock import Clock, system_clock
 from core.engine import Engine
 from core.errors import NotFound
 from core.manifest import read_manifest
+from core.query import Query
 from core.settings import Settings
 from core.stages import Surface
 from core.video_table import Vocabulary
@@ -151,7 +152,19 @@ async def open_product(
         Engine(on_outage=metrics.outage, on_stage=metrics.stage),
     )  # fmt: skip
     _wire(product)
+    _warm_up(product)
     return product
+
+
+def _warm_up(p: Product) -> None:
+    """Run one request that is not recorded, and count one event that is not kept: the first viewer must not wait for
+    a compiler."""
+    query = Query(
+        viewer_id="", surface="for_you", session_id="", now_ms=p.clock(), page=0, limit=20, seed=0,
+        viewer_state=p.state.new_viewer(None),
+    )  # fmt: skip
+    Engine().execute(p.surface(), query)
+    p.processor.warm_up()
 
 
 def _wire(p: Product) -> None:
