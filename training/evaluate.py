@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from core.arrays import Array
+from feeds.cross import CROSS
 from training.baselines import mapped, popularity
 from training.config import TrainConfig
 from training.log_data import LogData
@@ -17,7 +18,7 @@ from training.ranking_fit import ranker_matrix
 from training.recall_evaluation import RetrievalReport, evaluate_retrieval
 
 ROUNDS = 200
-_NEIGHBOUR_SCORE = 2
+_NEIGHBOUR_SCORE = CROSS.index("neighbour_score")
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +109,9 @@ def _heads(data: LogData, fitted: Fitted, test: Array, seed: int, progress: Prog
         compared = {}
         for baseline, score in scores.items():
             other = mapped(score[test], score[valid], label[valid], config.objective == "median")
-            other = score[test] if config.objective == "binary" else other
+            if config.objective == "binary":
+                rising = auc(label[valid], score[valid]) >= 0.5  # a skip is likelier where the score is low
+                other = score[test] if rising else -score[test]
             compared[baseline] = _compare(label[test], prediction, other, rows.viewer[test], metric, sign, seed)
         positives = int((label[test] > 0).sum())
         reports.append(HeadReport(head=head, metric=name, rows=len(test), positives=positives, **compared))
