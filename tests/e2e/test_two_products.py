@@ -84,3 +84,24 @@ def test_an_event_told_to_one_is_counted_once_however_many_read_it(new_home):
     alone, heard = told(new_home(), 0), told(new_home(), 1)
     for name in VIEWER_DTYPE.names:
         assert alone[name].tobytes() == heard[name].tobytes(), name
+
+
+def test_a_home_that_lost_its_derived_state_builds_it_again_from_the_log(home):
+    with running(settings_of(home)) as app:
+        page = app.page("u5")
+        app.watched("u5", page)
+        seen, views = set(app.call(app.product.stores.history.seen, "u5")), dict(stats_of(app, ids_of(page)))
+        watched = record(app, "u5")["history_video"].tolist()
+    for part in home.glob("state.db*"):
+        part.unlink()
+    with running(settings_of(home)) as app:
+        assert set(app.call(app.product.stores.history.seen, "u5")) == seen
+        assert dict(stats_of(app, ids_of(page))) == views
+        assert record(app, "u5")["history_video"].tolist()[-20:] == watched[-20:]
+        assert not seen & set(ids_of(app.page("u5")))
+
+
+def stats_of(app, video_ids):
+    """(video id, lifetime views) of each video."""
+    state = app.product.state
+    return [(name, int(state.videos.counts.totals[state.table.row(name), 0])) for name in video_ids]
