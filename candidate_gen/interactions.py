@@ -7,13 +7,14 @@ import numpy as np
 
 from core.arrays import Array, Bool, Float64, Int32, Int64
 from core.errors import InputError
+from features.layout import CLICK_BIT, LIKE_BIT, LONG_VIEW_BIT, NEGATIVE_BIT, SKIP_BIT, STRONG_BIT
 
-LONG_VIEW: Final = 1
-LIKE: Final = 2
-STRONG: Final = 4  # comment, share, save or follow
-SKIP: Final = 8  # left within 3 s
-NEGATIVE: Final = 16  # not interested, hide or report
-CLICK: Final = 32
+LONG_VIEW: Final = LONG_VIEW_BIT
+LIKE: Final = LIKE_BIT
+STRONG: Final = STRONG_BIT  # comment, share, save or follow
+SKIP: Final = SKIP_BIT  # left within 3 s
+NEGATIVE: Final = NEGATIVE_BIT  # not interested, hide or report
+CLICK: Final = CLICK_BIT
 
 SIGNAL_BITS: Final = 6
 SIGNALS: Final = 1 << SIGNAL_BITS

@@ -8,6 +8,8 @@ import msgspec
 from core.errors import CorruptData, NotFound, SchemaMismatch
 
 MANIFEST = "manifest.json"
+# The file beside the bundles that names the one to serve.
+CHAMPION = "champion"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from candidate_gen.index import one_thread
 from core.clock import Clock, system_clock
 from core.engine import Engine
 from core.errors import NotFound
-from core.manifest import read_manifest
+from core.manifest import CHAMPION, read_manifest
 from core.query import Query
 from core.settings import Settings
 from core.stages import Surface
@@ -40,7 +40,6 @@ from serving.metrics import Metrics
 from serving.ports import ServingParts
 
 BOARD_REFRESH_MS = 15_000
-CHAMPION = "champion"
 
 
 def random_id() -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from candidate_gen.index import IndexConfig, VideoIndex
 from candidate_gen.towers import VideoTower
-from core.manifest import Manifest, sha256, write_manifest
+from core.manifest import CHAMPION, Manifest, sha256, write_manifest
 from features.definitions import schema_hash
 from features.words import Words
 from feeds.bundle import AFFINITY_FILE, INDEX_FILE, NEIGHBOURS_FILE, RANKER_NAMES, TOWERS_FILE, WORDS_FILE
@@ -18,7 +18,6 @@ from training.log_data import LogData
 from training.retrieval import Retrieval
 from training.split import Split
 
-CHAMPION = "champion"
 _VERSIONED = ("foryou", "torch", "faiss-cpu", "lightgbm", "numpy", "numba", "mlflow", "feast", "ray")
 _FLAT_LIMIT = 20_000
 
@@ -88,12 +87,6 @@ def crown(bundles: Path, bundle_id: str) -> None:
     temporary = bundles / (CHAMPION + ".part")
     temporary.write_text(bundle_id)
     temporary.replace(bundles / CHAMPION)
-
-
-def champion(bundles: Path) -> Path:
-    """The folder of the bundle that serving loads; a folder that does not exist where there is none."""
-    path = bundles / CHAMPION
-    return bundles / (path.read_text().strip() if path.is_file() else "none")
 
 
 def _versions() -> dict[str, str]:
