@@ -15,13 +15,19 @@ MAX_ID_CHARS = 128
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
-    """What every event carries; `viewer_id` is who acted (for video_* events: the author)."""
+    """What every event carries; `viewer_id` is who acted (for video_* events: the author).
+
+    Intake stamps the viewer's region and how far it had read the catalogue, never a client: with them an event
+    counts the same whenever, and wherever, it is applied.
+    """
 
     event_id: str
     viewer_id: str
     time_ms: int
     ingested_ms: int = 0
     schema: int = SCHEMA_VERSION
+    viewer_region: str = ""
+    catalogue_offset: int = 0
 
 
 class VideoEvent(Event, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ class Record:
 
     offset: int
     event: AnyEvent
+    partition: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +155,10 @@ class SlateStore(Protocol):
 
 
 class Bytes(Protocol):
-    """Short-lived bytes by key."""
+    """Short-lived bytes by key. In every cache key the part in braces decides the node: "{u12}:session"."""
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """In the order asked for."""
+        """In the order asked for, in one round trip a node."""
         ...
 
     async def set(self, values: Mapping[str, bytes], ttl_ms: int) -> None:
@@ -166,4 +167,88 @@ class Bytes(Protocol):
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Forget the keys."""
+        ...
+
+
+class Ranked(Protocol):
+    """Sorted sets: members by score, the best `most` kept."""
+
+    async def add(self, scores: Mapping[str, Mapping[str, float]], most: int, ttl_ms: int) -> None:
+        """Set members' scores in the sets by key; each set then keeps its `most` highest, for `ttl_ms` milliseconds."""
+        ...
+
+    async def top(self, keys: Sequence[str], limit: int) -> list[list[tuple[str, float]]]:
+        """The `limit` highest of each set, highest first, ties by member downwards."""
+        ...
+
+    async def remove(self, members: Mapping[str, Sequence[str]]) -> None:
+        """Take members out of the sets."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Forget the sets."""
+        ...
+
+
+class Counters(Protocol):
+    """Integers by key that start at 0."""
+
+    async def add(self, amounts: Mapping[str, int], ttl_ms: int) -> dict[str, int]:
+        """Add to each and give the new values; a new counter lives for `ttl_ms` milliseconds from its first addition."""
+        ...
+
+    async def get(self, keys: Sequence[str]) -> list[int]:
+        """In the order asked for, 0 for each unknown one."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Forget the keys."""
+        ...
+
+
+class Bitmaps(Protocol):
+    """Sets of small integers by key, such as the active users of a day."""
+
+    async def mark(self, bits: Mapping[str, Sequence[int]], ttl_ms: int) -> None:
+        """Set bits; the map lives for `ttl_ms` milliseconds from its last mark."""
+        ...
+
+    async def test(self, key: str, bits: Sequence[int]) -> list[bool]:
+        """Which of the bits are set, in the order asked for."""
+        ...
+
+    async def count(self, key: str) -> int:
+        """How many bits are set."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Forget the maps."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Whole objects by path-like key ("archive/user.interaction/…"); an object appears whole or not at all."""
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Durable when it returns; replaces. Raises Unavailable, StorageFull."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """The object; NotFound when there is none."""
+        ...
+
+    async def list(self, prefix: str) -> list[str]:
+        """The keys that start with the prefix, sorted."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Forget the objects; unknown keys are no error."""
+        ...
+
+
+class EventSink(Protocol):
+    """Where accepted events go."""
+
+    async def append(self, events: Sequence[Event]) -> list[Appended]:
+        """Durable when it returns. Raises Unavailable, StorageFull; then nothing is acknowledged."""
         ...

@@ -13,11 +13,13 @@ from core.arrays import Array
 from core.catalogue import ViewerRecord
 from core.errors import InputError
 from features.columns import EventColumns
+from features.counting import stamp_rows
 from features.dataset import Progress, Rows, bits_to_signal, labelled
 from features.definitions import FEATURES, Reading, matrix
 from features.join import attach
 from features.kernels import replay
 from features.layout import HISTORY, OP, VIEWER_DTYPE
+from features.packed import pack_rows
 from features.raw import Blocks, Histories, Operations
 from features.state import FeatureState, empty_blocks, viewer_arrays
 
@@ -64,7 +66,7 @@ class BatchDriver:
             length=np.zeros(reads, np.int64),
         )
         order, is_read = self._order(index[featured:])
-        operations = self.events.take(order).operations()
+        operations = self.events.take(order).in_regions(self.records).operations()
         operations.op[is_read] = OP["read"]
         self._replay(operations, is_read, index[featured:], out, past, progress)
         e = self.events
@@ -144,6 +146,19 @@ class BatchDriver:
             follows=follows,
             surface=events.surface[at],
         )
+
+    def packed(self, applied_us: int) -> dict[str, dict[str, bytes]]:
+        """Every row of feature state by entity and id, as the stream driver would have left it."""
+        s, table = self.state, self.state.table
+        stamp_rows(s, self.events, self.records, applied_us)
+        authors = table.authors.words[1:]
+        counted = np.flatnonzero(s.trends.records["steps"].any(axis=1)).tolist()
+        return {
+            "viewer": dict(zip(self.viewers, pack_rows(self.records), strict=True)),
+            "video": dict(zip(table.video_ids, s.videos.pack(range(len(table))), strict=True)),
+            "author": dict(zip(authors, s.authors.pack(range(1, len(authors) + 1)), strict=True)),
+            "trend": dict(zip(map(str, counted), s.trends.pack(counted), strict=True)),
+        }
 
     def watches(self) -> tuple[Array, Array, Array, Array]:
         """All watches by (viewer, time): indptr [viewers+1], video, time_ms and history bits [watches]."""

@@ -1,7 +1,7 @@
 """The log as columns: events become operations with row numbers, ready for the kernels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -17,7 +17,8 @@ _READ_SIZE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class EventColumns:
-    """Viewer events in log order; first dimension: events. `viewer` and `video` are rows (-1: unknown video)."""
+    """Viewer events in log order; first dimension: events. `viewer` and `video` are rows (-1: unknown video);
+    `region` is the viewer's (-1: the event does not say)."""
 
     offset: Array
     time_ms: Array
@@ -32,6 +33,8 @@ class EventColumns:
     position: Array
     surface: Array
     propensity: Array
+    region: Array
+    catalogue_offset: Array
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -39,6 +42,10 @@ class EventColumns:
     def take(self, index: Array) -> "EventColumns":
         """The events that a mask keeps or an index names."""
         return EventColumns(*(getattr(self, item.name)[index] for item in fields(self)))
+
+    def in_regions(self, records: Array) -> "EventColumns":
+        """The same, with the region of each viewer's profile where an event does not say; records VIEWER_DTYPE."""
+        return replace(self, region=np.where(self.region >= 0, self.region, records["profile"][self.viewer, 0]))
 
     def operations(self) -> Operations:
         """The columns that the kernels need."""
@@ -59,6 +66,8 @@ _DTYPES = {
     "position": np.int32,
     "surface": np.int32,
     "propensity": np.float32,
+    "region": np.int32,
+    "catalogue_offset": np.int64,
 }
 _OP_OF_TYPE: dict[type, int] = {}
 
@@ -93,21 +102,22 @@ def _row(record: Record, table: VideoTable, viewers: dict[str, int], surfaces: V
     viewer = viewers.setdefault(event.viewer_id, len(viewers))
     video_id = getattr(event, "video_id", "")
     video = table.row(video_id) if video_id else -1
+    stamp = (table.regions.code(event.viewer_region) if event.viewer_region else -1, event.catalogue_offset)
     if isinstance(event, AuthorEvent):
         author = table.authors.code(event.author_id)
-        return (record.offset, event.time_ms, op, viewer, video, author, 0, 0, 0, 0, 0, 0, 1.0)
+        return (record.offset, event.time_ms, op, viewer, video, author, 0, 0, 0, 0, 0, 0, 1.0, *stamp)
     assert isinstance(event, VideoEvent)
     author = int(table.author[video]) if video >= 0 else 0
     if isinstance(event, Watch):
         long_view, click = watch_labels(event)
         return (record.offset, event.time_ms, op, viewer, video, author,
-                event.play_ms, event.length_ms, long_view, click, 0, 0, 1.0)  # fmt: skip
+                event.play_ms, event.length_ms, long_view, click, 0, 0, 1.0, *stamp)  # fmt: skip
     if isinstance(event, Impression):
         propensity = 1.0 if event.propensity is None else event.propensity
         surface = surfaces.add(event.surface)
         return (record.offset, event.time_ms, op, viewer, video, author,
-                0, 0, 0, 0, event.position, surface, propensity)  # fmt: skip
-    return (record.offset, event.time_ms, op, viewer, video, author, 0, 0, 0, 0, 0, 0, 1.0)
+                0, 0, 0, 0, event.position, surface, propensity, *stamp)  # fmt: skip
+    return (record.offset, event.time_ms, op, viewer, video, author, 0, 0, 0, 0, 0, 0, 1.0, *stamp)
 
 
 def watch_labels(event: Watch) -> tuple[bool, bool]:

@@ -21,6 +21,10 @@ from features.layout import (
 SESSION: Final = ("start_ms", "last_ms", "views", "long_views", "skips", "skip_streak")
 
 _MEANING: Final = {
+    "schema": "the feature schema that wrote the row",
+    "checksum": "CRC-32 of all that follows",
+    "version": "offset of the last event in the row",
+    "applied_us": "when that event was applied, Unix microseconds",
     "counts": "fixed point, as of its step, not decayed since",
     "steps": "time step of the last update, 1/64 of the half-life",
     "totals": "lifetime total, never decayed",

@@ -110,8 +110,17 @@ SKIP_MS: Final = 3_000
 LONG_VIEW_MS: Final = 18_000
 REGION_STRIDE: Final = 64
 
+# What every packed row begins with: the schema that wrote it, a checksum of all that follows it, the offset of the
+# last event in it (in the one partition that its key has), and when it was applied.
+STAMP: Final = [
+    ("schema", np.int64),
+    ("checksum", np.int64),
+    ("version", np.int64),
+    ("applied_us", np.int64),
+]
 COUNTS_DTYPE: Final = np.dtype(
     [
+        *STAMP,
         ("counts", np.int64, (len(VIDEO_HALF_LIVES), len(ACTIONS))),
         ("steps", np.int64, (len(VIDEO_HALF_LIVES),)),
         ("totals", np.int64, (len(TOTALS),)),
@@ -119,6 +128,7 @@ COUNTS_DTYPE: Final = np.dtype(
 )
 VIEWER_DTYPE: Final = np.dtype(
     [
+        *STAMP,
         ("counts", np.int64, (len(VIEWER_HALF_LIVES), len(ACTIONS))),
         ("steps", np.int64, (len(VIEWER_HALF_LIVES),)),
         # start, last activity (ms), then counts in this session: views, long views, skips, skip streak

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.arrays import Array
+from core.clock import Clock, system_clock
 from core.events import VideoPublished, VideoRemoved, VideoUpdated, Watch
 from core.ports import EventLog, FeatureStore, HistoryStore, Record, Tables, VideoStore
 from core.video_table import Vocabulary
 from features.columns import EventColumns, columns_of
-from features.layout import COUNTS_DTYPE, VIEWER_DTYPE
-from features.reads import trend_row
-from features.state import FeatureState, record_of, viewer_arrays
-from features.writes import apply_event
+from features.counting import count_events, stamp_rows, trend_rows
+from features.layout import VIEWER_DTYPE
+from features.packed import pack_rows, record_of
+from features.state import FeatureState
 
 _CATCH_UP = 5_000
 
@@ -37,8 +38,16 @@ class ReadModels:
 class Processor:
     """Keeps catalogue, history, relations and feature state up to date with the log."""
 
-    def __init__(self, log: EventLog, models: ReadModels, state: FeatureState, surfaces: Vocabulary) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        models: ReadModels,
+        state: FeatureState,
+        surfaces: Vocabulary,
+        clock: Clock = system_clock,
+    ) -> None:
         self._log, self._models, self.state, self._surfaces = log, models, state, surfaces
+        self._clock = clock
         self.applied = 0
 
     async def load(self) -> None:
@@ -115,6 +124,7 @@ class Processor:
         columns = columns_of(fresh, self.state.table, viewers, self._surfaces)
         records = await self._viewers(list(viewers))
         count_events(self.state, columns, records)
+        stamp_rows(self.state, columns, records, self._clock() * 1000)
         rows = self._changed(columns, list(viewers), records)
         await models.videos.apply(fresh)
         await models.history.record(fresh)
@@ -130,14 +140,14 @@ class Processor:
         stored = await self._viewers(list(viewers))
         videos = np.unique(columns.video[columns.video >= 0]).tolist()
         authors = np.unique(columns.author[columns.author > 0]).tolist()
-        trends = self._trend_rows(columns, stored)
+        trends = np.unique(trend_rows(s.table, columns.in_regions(stored))).tolist()
         for entity, counters, rows, names in (
             ("video", s.videos, videos, [s.table.video_ids[row] for row in videos]),
             ("author", s.authors, authors, [s.table.authors.words[row] for row in authors]),
             ("trend", s.trends, trends, [str(row) for row in trends]),
         ):
             for row, raw in zip(rows, await self._models.features.read(entity, names), strict=True):
-                counters.unpack(row, raw or bytes(COUNTS_DTYPE.itemsize))
+                counters.unpack(row, raw)
 
     def _catalogue(self, records: Sequence[Record]) -> None:
         table = self.state.table
@@ -164,23 +174,10 @@ class Processor:
         s, table = self.state, self.state.table
         videos = np.unique(columns.video[columns.video >= 0]).tolist()
         authors = np.unique(columns.author[columns.author > 0]).tolist()
+        trends = np.unique(trend_rows(self.state.table, columns.in_regions(records))).tolist()
         return {
-            "viewer": {viewer_id: records[row].tobytes() for row, viewer_id in enumerate(viewer_ids)},
-            "video": {table.video_ids[row]: s.videos.pack(row) for row in videos},
-            "author": {table.authors.words[row]: s.authors.pack(row) for row in authors},
-            "trend": {str(row): s.trends.pack(row) for row in self._trend_rows(columns, records)},
+            "viewer": dict(zip(viewer_ids, pack_rows(records), strict=True)),
+            "video": dict(zip((table.video_ids[row] for row in videos), s.videos.pack(videos), strict=True)),
+            "author": dict(zip((table.authors.words[row] for row in authors), s.authors.pack(authors), strict=True)),
+            "trend": dict(zip(map(str, trends), s.trends.pack(trends), strict=True)),
         }
-
-    def _trend_rows(self, columns: EventColumns, records: Array) -> list[int]:
-        known = columns.video >= 0
-        topic = self.state.table.topic[columns.video[known]]
-        region = records["profile"][columns.viewer[known], 0]
-        pairs = np.unique(np.stack([topic, region], axis=1), axis=0) if len(topic) else np.zeros((0, 2), np.int32)
-        return sorted({int(trend_row(int(t), int(r))) for t, r in pairs})
-
-
-def count_events(state: FeatureState, columns: EventColumns, records: Array) -> None:
-    """Count events, in order, into the counters of `state` and into viewers' `records` [viewers] VIEWER_DTYPE."""
-    operations, viewers, videos = columns.operations(), viewer_arrays(records), state.video_columns()
-    for i in range(len(columns)):
-        apply_event(operations, i, viewers, videos, state.videos.counts, state.authors.counts, state.trends.counts)

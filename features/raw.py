@@ -67,7 +67,7 @@ class Videos(NamedTuple):
 
 
 class Operations(NamedTuple):
-    """An ordered list of reads and events; `video` -1 where an event names only an author."""
+    """An ordered list of reads and events; `video` -1 where an event names only an author; `region` is the viewer's."""
 
     time_ms: Array
     op: Array
@@ -78,6 +78,7 @@ class Operations(NamedTuple):
     length_ms: Array
     long_view: Array
     click: Array
+    region: Array
 
 
 class Histories(NamedTuple):

@@ -1,12 +1,12 @@
 """Raw feature state in memory: videos, authors and topic-in-region counters by row, viewers as packed records."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from core.arrays import Array, Int32
 from core.catalogue import ViewerRecord
-from core.errors import CorruptData
 from core.query import Query
 from core.video_table import VideoTable, Vocabulary
 from features.layout import (
@@ -21,6 +21,7 @@ from features.layout import (
     VIEWER_DTYPE,
     VIEWER_HALF_LIVES,
 )
+from features.packed import pack_rows, record_of
 from features.raw import MATCH, OWN, Blocks, Counts, Videos, Viewers
 
 # The trait that names a spoken language; it has its own places in the profile.
@@ -51,23 +52,14 @@ class CounterTable:
         records = self.records
         return Counts(records["counts"], records["steps"], records["totals"])
 
-    def pack(self, row: int) -> bytes:
-        """One row as bytes."""
-        return bytes(self.records[row].tobytes())
+    def pack(self, rows: Sequence[int]) -> list[bytes]:
+        """Rows as bytes."""
+        return pack_rows(self.records[np.asarray(rows, np.int64)])
 
-    def unpack(self, row: int, raw: bytes) -> None:
-        """Restore a row; CorruptData when the bytes have another size."""
+    def unpack(self, row: int, raw: bytes | None) -> None:
+        """Restore a row, an empty one from None; CorruptData or SchemaMismatch for bytes that are not one."""
         self.ensure(row + 1)
-        self.records[row] = record_of(raw, COUNTS_DTYPE)[0]
-
-
-def record_of(raw: bytes, dtype: np.dtype[np.void]) -> Array:
-    """One packed record as a writable array of shape [1]."""
-    if len(raw) != dtype.itemsize:
-        raise CorruptData(
-            f"A packed feature row has {len(raw)} bytes where {dtype.itemsize} are due; rebuild with `foryou train`."
-        )
-    return np.frombuffer(raw, dtype).copy()
+        self.records[row] = record_of(raw, COUNTS_DTYPE)[0] if raw is not None else np.zeros(1, COUNTS_DTYPE)[0]
 
 
 def viewer_arrays(records: Array) -> Viewers:

@@ -238,7 +238,7 @@ def apply_event(ops, i, viewers, videos, video_counts, author_counts, trend_coun
     add_counts(video_counts.counts, video_counts.steps, VIDEO_QUANTA, video, time_ms, gain)
     for j in range(totals.shape[0]):
         video_counts.totals[video, j] = max(video_counts.totals[video, j] + totals[j], 0)
-    row = trend_row(videos.topic[video], viewers.profile[viewer, 0])
+    row = trend_row(videos.topic[video], ops.region[i])
     add_counts(trend_counts.counts, trend_counts.steps, VIDEO_QUANTA, row, time_ms, gain)
     keys = np.empty(len(FAMILIES), np.int64)
     pair_keys(videos, video, time_ms, keys)

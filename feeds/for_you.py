@@ -17,7 +17,8 @@ from core.slate import Slate
 from core.stages import Surface
 from core.video_table import PUBLIC
 from features.layout import VIEWER_DTYPE
-from features.state import FeatureState, record_of
+from features.packed import record_of
+from features.state import FeatureState
 from feeds.config import ForYouConfig
 from feeds.cursor import Cursor, CursorSigner
 from feeds.details import detail_of

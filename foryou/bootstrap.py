@@ -142,7 +142,7 @@ async def open_product(
     state = FeatureState(await stores.videos.load())
     read_manifest(folder, schema_hash())
     restore_words(folder, state)
-    processor = Processor(stores.log, stores.models(), state, Vocabulary())
+    processor = Processor(stores.log, stores.models(), state, Vocabulary(), clock)
     await processor.load()  # first, since it may bring videos that the bundle's vectors must cover
     bundle = load_bundle(folder, state, clock())
     metrics = Metrics(CollectorRegistry())

@@ -131,7 +131,7 @@ Try, in a second terminal (the token is {viewer}'s and lasts a day):
 async def _someone(settings: "Settings") -> tuple[str, str]:
     """A viewer who has watched something, and a video."""
     from features.layout import VIEWER_DTYPE
-    from features.state import record_of
+    from features.packed import record_of
     from foryou.stores import open_stores
 
     stores = open_stores(settings.home)

@@ -24,7 +24,7 @@ from simulation.policies import Popularity
 from simulation.scores import JudgeResult, gap_closed, regret_of_new_viewers
 from simulation.world import World
 from training.config import TrainConfig
-from training.log_data import load_log, packed_state
+from training.log_data import load_log
 from training.pipeline import train
 from training.progress import Progress, silent
 
@@ -141,7 +141,7 @@ def trained_home(world: World, home: Path, impressions: int, config: TrainConfig
         await catch_up(stores, progress)
         data = await load_log(stores.log, stores.videos, stores.tables)
         train(data, config, home, system_clock(), progress)
-        await stores.features.write(packed_state(data), data.applied_offset)
+        await stores.features.write(data.driver.packed(0), data.applied_offset)
         stores.close()
 
     asyncio.run(prepare())

@@ -54,15 +54,3 @@ async def load_log(log: EventLog, videos: VideoStore, tables: Tables) -> LogData
     driver = BatchDriver(state, events, viewers)
     driver.set_profiles(await tables.all_users())
     return LogData(state, driver, surfaces, end)
-
-
-def packed_state(data: LogData) -> dict[str, dict[str, bytes]]:
-    """Every row of feature state by entity and id, as the stream driver would have left it."""
-    state, table = data.state, data.state.table
-    trends = state.trends.records
-    return {
-        "viewer": {name: data.driver.records[row].tobytes() for name, row in data.driver.viewers.items()},
-        "video": {name: state.videos.pack(row) for row, name in enumerate(table.video_ids)},
-        "author": {name: state.authors.pack(row) for row, name in enumerate(table.authors.words) if row},
-        "trend": {str(row): state.trends.pack(int(row)) for row in np.flatnonzero(trends["steps"].any(axis=1))},
-    }

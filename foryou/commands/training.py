@@ -129,7 +129,6 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Ma
     from core.clock import system_clock
     from foryou.catch_up import catch_up
     from foryou.stores import Stores, open_stores
-    from training.log_data import packed_state
     from training.pipeline import train as train_bundle
 
     async def run(stores: Stores) -> "Manifest":
@@ -137,7 +136,7 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Ma
         data = await _load(stores, settings.home, steps)
         manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps)
         steps.begin("feature state")
-        packed = packed_state(data)
+        packed = data.driver.packed(system_clock() * 1000)
         await stores.features.write(packed, data.applied_offset)
         steps.begin("feature snapshot for Feast")
         from features.feast_repo import publish

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 from features.layout import VIEWER_DTYPE
-from features.state import record_of
+from features.packed import record_of
 from tests.e2e.tiny import HandClock, ids_of, running, settings_of
 
 

@@ -20,7 +20,7 @@ from simulation.law import EPOCH_MS
 from simulation.log_files import write_history
 from simulation.world import World
 from training.config import TrainConfig
-from training.log_data import load_log, packed_state
+from training.log_data import load_log
 from training.pipeline import train
 
 VIEWERS, VIDEOS, IMPRESSIONS, DAYS = 300, 1_500, 15_000, 7
@@ -42,7 +42,7 @@ def build(home):
             await catch_up(stores)
             data = await load_log(stores.log, stores.videos, stores.tables)
             train(data, config, home, NOW_MS)
-            await stores.features.write(packed_state(data), data.applied_offset)
+            await stores.features.write(data.driver.packed(0), data.applied_offset)
         finally:
             stores.close()
 

@@ -11,7 +11,8 @@ from core.video_table import Vocabulary
 from features import definitions
 from features.definitions import FEATURES, NAMES, Feature, schema_hash
 from features.layout import COUNTS_DTYPE
-from features.state import FeatureState, TraitCodes, record_of
+from features.packed import pack_rows, record_of
+from features.state import FeatureState, TraitCodes
 from features.words import Words
 from tests.features.toy_state import PROFILES, batch, every_kind
 from tests.features.worldlet import catalogue
@@ -67,7 +68,7 @@ def test_a_rate_without_watches_is_its_prior():
 
 
 def test_a_packed_row_of_another_size_is_corrupt():
-    raw = np.zeros(1, COUNTS_DTYPE).tobytes()
+    raw = pack_rows(np.zeros(1, COUNTS_DTYPE))[0]
     assert record_of(raw, COUNTS_DTYPE).shape == (1,)
     with pytest.raises(CorruptData, match=f"{len(raw) - 1} bytes"):
         record_of(raw[:-1], COUNTS_DTYPE)

@@ -49,7 +49,7 @@ class ToyState:
     def apply(self, *events):
         """Write the events in this order."""
         columns = columns_of([Record(1, event) for event in events], self.table, self.viewers, Vocabulary())
-        operations, viewers, s = columns.operations(), viewer_arrays(self.records), self.state
+        operations, viewers, s = columns.in_regions(self.records).operations(), viewer_arrays(self.records), self.state
         for i in range(len(columns)):
             apply_event(operations, i, viewers, s.video_columns(), s.videos.counts, s.authors.counts, s.trends.counts)
         return self

@@ -1,0 +1,68 @@
+"""Packed rows as bytes: stamped with the schema that wrote them and a checksum, checked when they are read."""
+
+from functools import lru_cache
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+
+from core.arrays import Array
+from core.errors import CorruptData, SchemaMismatch
+from features.definitions import schema_hash
+from features.layout import STAMP
+
+# The checksum covers what follows it.
+_CHECKED: Final = np.dtype(STAMP[:2]).itemsize
+
+
+@lru_cache
+def schema_number() -> int:
+    """The feature schema as a row carries it, above 0."""
+    return int(schema_hash()[:15], 16) or 1
+
+
+def pack_rows(records: Array) -> list[bytes]:
+    """Each record as bytes with schema and checksum; records [n] VIEWER_DTYPE or COUNTS_DTYPE."""
+    packed = np.ascontiguousarray(records).copy()
+    packed["schema"] = schema_number()
+    size, raw = packed.dtype.itemsize, memoryview(packed.tobytes())
+    packed["checksum"] = [crc32(raw[start + _CHECKED : start + size]) for start in range(0, len(raw), size)]
+    raw = memoryview(packed.tobytes())
+    return [bytes(raw[start : start + size]) for start in range(0, len(raw), size)]
+
+
+def record_of(raw: bytes, dtype: np.dtype[np.void]) -> Array:
+    """One packed record as a writable array of shape [1]; CorruptData or SchemaMismatch where it is not one of ours."""
+    if len(raw) != dtype.itemsize:
+        raise CorruptData(
+            f"A packed feature row has {len(raw)} bytes where {dtype.itemsize} are due; rebuild with `foryou train`."
+        )
+    record = np.frombuffer(raw, dtype).copy()
+    _check(record, raw)
+    return record
+
+
+def records_of(rows: list[bytes], dtype: np.dtype[np.void]) -> Array:
+    """Many packed records as one writable array [rows]; CorruptData or SchemaMismatch as for `record_of`."""
+    records = np.zeros(len(rows), dtype)
+    for at, raw in enumerate(rows):
+        records[at] = record_of(raw, dtype)[0]
+    return records
+
+
+def _check(record: Array, raw: bytes) -> None:
+    if record["schema"][0] != schema_number():
+        raise SchemaMismatch(
+            f"A packed feature row was written under schema {int(record['schema'][0]):015x} and this build reads"
+            f" {schema_number():015x}; compute the rows again with `foryou train` or `foryou features backfill`."
+        )
+    if record["checksum"][0] != crc32(memoryview(raw)[_CHECKED:]):
+        raise CorruptData(
+            "A packed feature row is not what was written (its checksum differs); compute the rows again with"
+            " `foryou train` or `foryou features backfill`."
+        )
+
+
+def unstamped(raw: bytes) -> bytes:
+    """What a row counts: its bytes without the stamp."""
+    return raw[np.dtype(STAMP).itemsize :]
