@@ -194,7 +194,7 @@ class Counters(Protocol):
     """Integers by key that start at 0."""
 
     async def add(self, amounts: Mapping[str, int], ttl_ms: int) -> dict[str, int]:
-        """Add to each and give the new values; a new counter lives for `ttl_ms` milliseconds from its first addition."""
+        """Add to each and give the new values; a counter lives `ttl_ms` milliseconds from its first addition."""
         ...
 
     async def get(self, keys: Sequence[str]) -> list[int]:

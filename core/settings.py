@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +25,30 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1, description="largest accepted request body, bytes")
     max_batch_events: int = Field(1_000, ge=1, description="most events in one POST /api/v1/events")
     debug_viewers: tuple[str, ...] = Field((), description="viewers whose slates are always kept in full")
+
+    backends: Literal["embedded", "cluster"] = Field(
+        "embedded", description="SQLite files under the home, or Kafka, Cassandra, Redis and PostgreSQL"
+    )
+    kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, separated by commas")
+    kafka_profile: Literal["spec", "local"] = Field(
+        "local",
+        description="partitions and replication of new topics: local (4 and 1) or spec (200/200/100/100/50 and 3)",
+    )
+    kafka_prefix: str = Field("", description="goes before every topic's and group's name")
+    cassandra: str = Field("127.0.0.1:9042", description="Cassandra's contact points, host:port, separated by commas")
+    cassandra_keyspace: str = Field("foryou", description="keyspace of the history tables")
+    cassandra_replication: int = Field(1, ge=1, description="replication factor of a keyspace that we create")
+    cassandra_read: str = Field("LOCAL_ONE", description="consistency level of reads")
+    cassandra_write: str = Field("LOCAL_QUORUM", description="consistency level of writes")
+    redis: str = Field("redis://127.0.0.1:6379/0", description="Redis as a URL; rediss:// for TLS")
+    redis_cluster: bool = Field(False, description="whether the URL names a node of a Redis Cluster")
+    redis_prefix: str = Field("", description="goes before every key")
+    postgres: str = Field("postgresql://127.0.0.1:5432/foryou", description="PostgreSQL as a URL")
+
+    @property
+    def blobs(self) -> Path:
+        """Folder of the log archive and other large objects."""
+        return self.home / "blobs"
 
     @property
     def bundles(self) -> Path:
