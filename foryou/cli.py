@@ -8,7 +8,7 @@ import typer
 
 from core.errors import ForyouError, StorageFull
 from core.settings import wait_quietly
-from foryou.commands import demo, feed, importing, serving, training, world
+from foryou.commands import demo, feed, importing, serving, stack, training, world
 
 EXIT_CODES = """Exit codes
 
@@ -52,6 +52,7 @@ def build() -> typer.Typer:
     app.command()(feed.feed)
     app.command()(feed.explain)
     app.command()(feed.replay)
+    app.add_typer(stack.group(), name="stack")
     return app
 
 
