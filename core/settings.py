@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     postgres: str = Field("postgresql://127.0.0.1:5432/foryou", description="PostgreSQL as a URL")
 
     @property
+    def hydrate_deadline_ms(self) -> int:
+        """What the reads of a request may take of its budget, milliseconds."""
+        return max(self.request_deadline_ms // 2, 1)
+
+    @property
     def blobs(self) -> Path:
         """Folder of the log archive and other large objects."""
         return self.home / "blobs"

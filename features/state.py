@@ -130,9 +130,13 @@ class FeatureState:
         """A record without history. [1] VIEWER_DTYPE"""
         record = np.zeros(1, VIEWER_DTYPE)
         if profile is not None:
-            record["profile"][0] = self.profile_codes(profile)
-            record["traits"][0] = self.traits.encode(profile.traits)
+            self.set_profile(record, profile)
         return record
+
+    def set_profile(self, record: Array, profile: ViewerRecord) -> None:
+        """Put the codes of a profile into a record [1] VIEWER_DTYPE."""
+        record["profile"][0] = self.profile_codes(profile)
+        record["traits"][0] = self.traits.encode(profile.traits)
 
     def profile_codes(self, viewer: ViewerRecord) -> Int32:
         """Region, up to three languages, device, age band as codes (0 unknown). [PROFILE] int32"""

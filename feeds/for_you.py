@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.arrays import Int32
+from core.catalogue import ViewerRecord
 from core.clock import Clock
 from core.engine import Engine, Ranked
 from core.errors import Unavailable
@@ -82,8 +83,11 @@ class ForYouFeed:
         return await self._answer(slate, standing, facts, limit)
 
     async def _facts(self, viewer_id: str) -> ViewerFacts:
-        settings = self._p.settings
-        return await read_viewer(self._p.readers, viewer_id, self._p.config.session_pages, settings.request_deadline_ms)
+        p = self._p
+        facts = await read_viewer(p.readers, viewer_id, p.config.session_pages, p.settings.hydrate_deadline_ms)
+        if facts.news is not None and p.readers.known is not None:
+            p.later(p.readers.known.remember(viewer_id, facts.news))
+        return facts
 
     async def _fresh(
         self, viewer_id: str, session: Session, number: int, limit: int, facts: ViewerFacts, device: str, now: int
@@ -107,7 +111,10 @@ class ForYouFeed:
         p, table, relations = self._p, self._p.state.table, facts.relations
         assert relations is not None
         raw = facts.record
-        record = record_of(raw, VIEWER_DTYPE) if raw else p.state.new_viewer(facts.profile)
+        record = record_of(raw, VIEWER_DTYPE) if raw else p.state.new_viewer(None)
+        if facts.profile is not None:
+            p.state.set_profile(record, facts.profile)
+        watched = record["history_video"][0, : record["history_len"][0]]
         seed = session.seed(number)
         share = p.settings.full_slate_share
         profile = facts.profile
@@ -124,7 +131,7 @@ class ForYouFeed:
             language=profile.language if profile else "",
             device=device or (profile.device if profile else ""),
             viewer_state=record,
-            seen=self._rows(facts.seen),
+            seen=np.union1d(self._rows(facts.seen), watched).astype(np.int32),
             served=self._rows(session.served),
             follows=self._authors(relations.follows),
             blocked_authors=self._authors((*relations.blocked, *relations.blocked_by)),
@@ -181,7 +188,8 @@ class ForYouFeed:
         p = self._p
         records = [r for r in await p.videos.videos(video_ids[:limit]) if r is not None]
         author_ids = list(dict.fromkeys(record.video.author_id for record in records))
-        authors = dict(zip(author_ids, await p.readers.tables.users(author_ids), strict=True))
+        users, degraded = await self._users(author_ids)
+        authors = dict(zip(author_ids, users, strict=True))
         totals = p.state.videos.counts.totals
         views = [
             video_view(r, authors[r.video.author_id], totals[p.state.table.row(r.video.video_id)], facts.reactions)
@@ -196,9 +204,20 @@ class ForYouFeed:
             has_more=more,
             cursor=p.signer.write(cursor) if more else None,
             slate_id=slate.slate_id,
-            degraded=slate.degraded if views else (*slate.degraded, "nothing_left"),
+            degraded=(*slate.degraded, *degraded) if views else (*slate.degraded, "nothing_left"),
             made_up=made_up_fields(records, authors),
         )
+
+    async def _users(self, user_ids: Sequence[str]) -> tuple[list[ViewerRecord | None], tuple[str, ...]]:
+        """The users, and what had to be left out."""
+        readers = self._p.readers
+        if readers.users is None:
+            return await readers.tables.users(user_ids), ()
+        try:
+            limit_s = self._p.settings.hydrate_deadline_ms / 1000
+            return await asyncio.wait_for(readers.users.read(user_ids), limit_s), ()
+        except (Unavailable, TimeoutError):
+            return readers.users.last_known(user_ids), ("authors",)
 
     def _unsafe(self, viewer_id: str, facts: ViewerFacts) -> FeedPage:
         """Unknown blocks: nothing is shown rather than something that must not be."""

@@ -12,6 +12,7 @@ from core.catalogue import Reactions, Relations, ViewerRecord
 from core.errors import Unavailable
 from core.ports import FeatureStore, HistoryStore, SlateStore, Tables
 from core.slate import Slate
+from feeds.last_known import NOTHING_KNOWN, Known, KnownUsers, LastKnownRelations
 
 T = TypeVar("T")
 
@@ -24,11 +25,14 @@ class Readers:
     history: HistoryStore
     tables: Tables
     slates: SlateStore
+    known: LastKnownRelations | None = None
+    users: KnownUsers | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ViewerFacts:
-    """What was read; `relations` None means that the viewer's safety is unknown."""
+    """What was read; `relations` None means that the viewer's safety is unknown. `news` is what the tables say of them
+    and the cache of last known ones does not."""
 
     record: bytes | None
     profile: ViewerRecord | None
@@ -37,6 +41,7 @@ class ViewerFacts:
     relations: Relations | None
     slates: list[Slate]
     degraded: tuple[str, ...]
+    news: Relations | None = None
 
 
 async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms: int) -> ViewerFacts:
@@ -50,15 +55,33 @@ async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms
             late.append(name)
             return otherwise()
 
-    rows, profile, seen, reactions, relations, latest = await asyncio.gather(
+    viewer = asyncio.gather(
         part("features", readers.features.read("viewer", [viewer_id]), lambda: [None]),
-        part("profile", readers.tables.users([viewer_id]), lambda: [None]),
+        part("profile", _user(readers, viewer_id), lambda: _last_known(readers, viewer_id)),
         part("seen", readers.history.seen(viewer_id), list),
         part("reactions", readers.history.reactions(viewer_id), Reactions),
+    )
+    standing = asyncio.gather(
         part("relations", _optional(readers.tables.relations(viewer_id)), lambda: None),
+        part("known_relations", _known(readers, viewer_id), lambda: NOTHING_KNOWN),
         part("session", readers.slates.latest(viewer_id, slates), list),
     )
-    return ViewerFacts(rows[0], profile[0], seen, reactions, relations, latest, tuple(late))
+    (rows, profile, seen, reactions), (relations, known, latest) = await asyncio.gather(viewer, standing)
+    news = relations if readers.known is not None and relations != known.relations else None
+    return ViewerFacts(rows[0], profile, seen, reactions, known.over(relations), latest, tuple(late), news)
+
+
+async def _user(readers: Readers, viewer_id: str) -> ViewerRecord | None:
+    read = readers.users.read if readers.users is not None else readers.tables.users
+    return (await read([viewer_id]))[0]
+
+
+def _last_known(readers: Readers, viewer_id: str) -> ViewerRecord | None:
+    return readers.users.last_known([viewer_id])[0] if readers.users is not None else None
+
+
+async def _known(readers: Readers, viewer_id: str) -> Known:
+    return await readers.known.read(viewer_id) if readers.known is not None else NOTHING_KNOWN
 
 
 async def _optional(read: Coroutine[Any, Any, T]) -> T | None:

@@ -24,7 +24,7 @@ from core.events import (
     check,
     kind_of,
 )
-from core.ports import EventLog, Record, SlateStore
+from core.ports import EventSink, Record, SlateStore
 from core.slate import Slate
 
 _log = logging.getLogger(__name__)
@@ -54,21 +54,28 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str = ""
 
 
+async def _no_stamp(viewer_id: str) -> tuple[str, int]:
+    """Events of a product that applies them itself need no stamp."""
+    return "", 0
+
+
 class EventIntake:
     """Accepts the events of one viewer at a time, and applies them in the order of the log.
 
     `video_length_ms` gives a video's length by id (None: unknown video, 0: unknown length).
-    `apply` makes appended records visible to this process's next page.
+    `apply` makes appended records visible to this process's next page. `stamp` gives a viewer's region and how far
+    the catalogue has been read here, for events that others will apply.
     """
 
     def __init__(
         self,
-        log: EventLog,
+        log: EventSink,
         slates: SlateStore,
         video_length_ms: Callable[[str], int | None],
         apply: Callable[[Sequence[Record]], Awaitable[None]],
         clock: Clock,
         config: IntakeConfig,
+        stamp: Callable[[str], Awaitable[tuple[str, int]]] = _no_stamp,
     ) -> None:
         self._log = log
         self._slates = _SlateCache(slates, clock, config)
@@ -77,6 +84,7 @@ class EventIntake:
         self._clock = clock
         self._config = config
         self._in_order = asyncio.Lock()
+        self._stamp = stamp
 
     async def accept(
         self, viewer_id: str, raw_events: Sequence[bytes | Event], *, operator: bool = False
@@ -88,9 +96,10 @@ class EventIntake:
         """
         verdicts: list[Verdict | None] = [None] * len(raw_events)
         good: list[tuple[int, AnyEvent]] = []
+        stamp = await self._stamp(viewer_id)
         for number, raw in enumerate(raw_events):
             try:
-                event = await self._admit(raw, viewer_id, operator)
+                event = _stamped(await self._admit(raw, viewer_id, operator), stamp)
             except InputError as error:
                 verdicts[number] = Verdict(event_id=_id_of(raw), status="rejected", reason=error.sentence)
             else:
@@ -196,6 +205,14 @@ class EventIntake:
         if event.video_id not in slate.video_ids:
             raise InputError("The slate does not hold this video.")
         return _in_slate(event, slate) if isinstance(event, Impression) else event
+
+
+def _stamped(event: AnyEvent, stamp: tuple[str, int]) -> AnyEvent:
+    """The event with our stamp, whatever the client wrote there."""
+    region, offset = ("", 0) if isinstance(event, CATALOGUE_EVENTS) else stamp
+    if event.viewer_region == region and event.catalogue_offset == offset:
+        return event
+    return msgspec.structs.replace(event, viewer_region=region, catalogue_offset=offset)
 
 
 class _SlateCache:

@@ -1,0 +1,48 @@
+"""Recognises events that were acknowledged before, so that a client that sends again is told "duplicate".
+
+Best effort and quick: what this misses, the stream processor drops exactly.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from core.errors import Unavailable
+from core.events import AnyEvent, Event
+from core.ports import Appended, Bytes, EventSink
+
+_TTL_MS: Final = 3_600_000
+
+
+class RecognisingSink:
+    """An EventSink that appends only events whose ids the cache does not know; `after` hears of the new ones."""
+
+    def __init__(self, sink: EventSink, cache: Bytes, after: Callable[[Sequence[AnyEvent]], Awaitable[None]]) -> None:
+        self._sink, self._cache, self._after = sink, cache, after
+
+    async def append(self, events: Sequence[Event]) -> list[Appended]:
+        """Durable when it returns; the offset of a recognised event is 0. Raises Unavailable, StorageFull."""
+        keys = [f"{{{event.viewer_id}}}:event:{event.event_id}" for event in events]
+        known = await self._known(keys)
+        first = {key: at for at, key in reversed(list(enumerate(keys))) if key not in known}
+        fresh = sorted(first.values())
+        answer = [Appended(0, True) for _ in events]
+        if fresh:
+            for at, place in zip(fresh, await self._sink.append([events[at] for at in fresh]), strict=True):
+                answer[at] = replace(place, duplicate=False)
+            await self._remember([keys[at] for at in fresh], [events[at] for at in fresh])
+        return answer
+
+    async def _known(self, keys: Sequence[str]) -> set[str]:
+        try:
+            return {key for key, raw in zip(keys, await self._cache.get(keys), strict=True) if raw is not None}
+        except Unavailable:
+            return set()
+
+    async def _remember(self, keys: Sequence[str], events: Sequence[Event]) -> None:
+        """The events are durable and accepted, whatever becomes of this."""
+        try:
+            await self._cache.set(dict.fromkeys(keys, b""), _TTL_MS)
+            await self._after(events)  # type: ignore[arg-type]
+        except Unavailable:
+            return

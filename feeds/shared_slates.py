@@ -1,0 +1,143 @@
+"""Slates of a cluster: durable on the replica's own disk before the answer, seen by its siblings through the cache,
+and shipped to the log, from which training learns.
+
+An outage of the cache or of the log therefore delays what others see, never the answer, and loses no slate.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+import msgspec
+
+from core.clock import Clock
+from core.errors import Unavailable
+from core.log import Message, MessageLog
+from core.ports import Bytes, Ranked, SlateStore
+from core.slate import Slate, SlateDetail, decode_slate, encode_slate
+from core.topics import SLATES
+
+_log = logging.getLogger(__name__)
+
+_TTL_MS: Final = 86_400_000
+_MOST: Final = 200
+_SHIP: Final = 200
+_DETAIL_WAIT_MS: Final = 5_000
+
+
+class SlateMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One slate on the log; `served` holds its feature rows and is empty where the process died before it kept them."""
+
+    slate: bytes
+    served: bytes = b""
+    full: bytes = b""
+    schema: int = 1
+
+    @property
+    def record(self) -> Slate:
+        """The slate."""
+        return decode_slate(self.slate)
+
+
+class SlateOutbox(Protocol):
+    """The slates of this replica that are not on the log yet."""
+
+    async def waiting(self, limit: int, undetailed_before_ms: int) -> list[tuple[Slate, SlateDetail | None]]:
+        """Oldest first; one without its detail only when it was served before this moment."""
+        ...
+
+    async def shipped(self, slate_ids: list[str]) -> None:
+        """These are on the log."""
+        ...
+
+
+class SharedSlates:
+    """A SlateStore over the replica's own store and the cache."""
+
+    def __init__(self, own: SlateStore, ranked: Ranked, cache: Bytes, deadline_ms: int) -> None:
+        self._own, self._ranked, self._cache, self._deadline_s = own, ranked, cache, deadline_ms / 1000
+
+    async def append(self, slate: Slate) -> None:
+        """Durable here when it returns; shown to the siblings where the cache answers in time."""
+        await self._own.append(slate)
+        raw = encode_slate(slate)
+        await self._in_time(self._cache.set({_slate_key(slate.slate_id): raw}, _TTL_MS))
+        member = {raw.decode("latin-1"): float(slate.time_ms)}
+        await self._in_time(self._ranked.add({_viewer_key(slate.viewer_id): member}, _MOST, _TTL_MS))
+
+    async def detail(self, detail: SlateDetail) -> None:
+        """Kept here, and on the log with its slate."""
+        await self._own.detail(detail)
+
+    async def get(self, slate_id: str) -> Slate | None:
+        """The slate, a sibling's too; Unavailable when it is not ours and the cache does not answer."""
+        slate = await self._own.get(slate_id)
+        if slate is not None:
+            return slate
+        raw = (await self._cache.get([_slate_key(slate_id)]))[0]
+        return decode_slate(raw) if raw is not None else None
+
+    async def get_detail(self, slate_id: str) -> SlateDetail | None:
+        """Its detail where this replica served it."""
+        return await self._own.get_detail(slate_id)
+
+    async def latest(self, viewer_id: str, limit: int) -> list[Slate]:
+        """The viewer's last slates, newest first; our own alone while the cache does not answer."""
+        own = await self._own.latest(viewer_id, limit)
+        shared: list[Slate] = []
+        try:
+            members = await asyncio.wait_for(self._ranked.top([_viewer_key(viewer_id)], limit), self._deadline_s)
+            shared = [decode_slate(member.encode("latin-1")) for member, _ in members[0]]
+        except (Unavailable, TimeoutError):
+            if not own:
+                raise Unavailable("The slates of other replicas cannot be read: the cache does not answer.") from None
+        both = {slate.slate_id: slate for slate in (*own, *shared)}
+        return sorted(both.values(), key=lambda s: (s.time_ms, s.page, s.slate_id), reverse=True)[:limit]
+
+    async def _in_time(self, write: Awaitable[None]) -> None:
+        try:
+            await asyncio.wait_for(write, self._deadline_s)
+        except (Unavailable, TimeoutError):
+            _log.warning("A slate is kept on this replica alone for now: the cache does not answer.")
+
+
+class SlateShipper:
+    """Moves the slates of the outbox to the log, in order, at least once."""
+
+    def __init__(self, outbox: SlateOutbox, log: MessageLog, clock: Clock) -> None:
+        self._outbox, self._log, self._clock = outbox, log, clock
+
+    async def ship(self) -> int:
+        """One batch; how many. Unavailable when the log does not answer: then they wait."""
+        waiting = await self._outbox.waiting(_SHIP, self._clock() - _DETAIL_WAIT_MS)
+        if waiting:
+            await self._log.append(SLATES, [_message(slate, detail) for slate, detail in waiting])
+            await self._outbox.shipped([slate.slate_id for slate, _ in waiting])
+        return len(waiting)
+
+    async def run(self, every_s: float = 0.5) -> None:
+        """Ship for ever; an outage is waited out."""
+        while True:
+            try:
+                moved = await self.ship()
+            except Unavailable as error:
+                _log.warning("Slates wait on this replica: %s", error.sentence)
+                moved = 0
+            if moved < _SHIP:
+                await asyncio.sleep(every_s)
+
+
+def _message(slate: Slate, detail: SlateDetail | None) -> Message:
+    served, full = (detail.served, detail.full) if detail is not None else (b"", b"")
+    return Message(
+        slate.viewer_id, msgspec.msgpack.encode(SlateMessage(slate=encode_slate(slate), served=served, full=full))
+    )
+
+
+def _slate_key(slate_id: str) -> str:
+    return f"{{{slate_id}}}:slate"
+
+
+def _viewer_key(viewer_id: str) -> str:
+    return f"{{{viewer_id}}}:slates"
