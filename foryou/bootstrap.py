@@ -18,11 +18,9 @@ from core.manifest import CHAMPION, read_manifest
 from core.query import Query
 from core.settings import Settings
 from core.stages import Surface
-from core.video_table import Vocabulary
 from features.definitions import schema_hash
-from features.processor import Processor
 from features.state import FeatureState
-from feeds.bundle import Bundle, load_bundle, restore_words
+from feeds.bundle import Bundle, load_bundle
 from feeds.config import ForYouConfig
 from feeds.cursor import CursorSigner
 from feeds.explain import explain
@@ -33,6 +31,7 @@ from feeds.page import Explanation, FeedPage
 from feeds.replay import Replay, replay
 from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
+from foryou.live import Live
 from foryou.stores import Stores, open_stores
 from serving.app import create_app
 from serving.auth import DevKeys, Verifier
@@ -53,8 +52,7 @@ class Product:
 
     settings: Settings
     stores: Stores
-    state: FeatureState
-    processor: Processor
+    live: Live
     bundle: Bundle
     metrics: Metrics
     clock: Clock
@@ -66,6 +64,11 @@ class Product:
     _surface: Surface | None = None
     _boards_at_ms: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def state(self) -> FeatureState:
+        """Catalogue and counters in memory."""
+        return self.live.state
 
     def surface(self) -> Surface:
         """The For-You surface, with boards that are at most BOARD_REFRESH_MS old."""
@@ -79,8 +82,7 @@ class Product:
 
     async def page(self, viewer_id: str, *, page: int | None, limit: int, cursor: str | None, device: str) -> FeedPage:
         """One page of the For-You feed, after what other processes have put on the log."""
-        if await self.stores.log.end() > self.processor.applied:
-            await self.processor.catch_up()
+        await self.live.refresh()
         return await self.feed.page(viewer_id, page=page, limit=limit, cursor=cursor, device=device)
 
     async def explain(self, slate_id: str) -> Explanation | None:
@@ -119,8 +121,10 @@ class Product:
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            await self.live.start()
             yield
             await self.settled()  # the last slates' details
+            await self.live.stop()
 
         return create_app(parts, lifespan)
 
@@ -138,16 +142,13 @@ async def open_product(
     """
     one_thread()
     folder = champion_folder(settings.bundles)
-    stores = stores or open_stores(settings.home)
-    state = FeatureState(await stores.videos.load())
     read_manifest(folder, schema_hash())
-    restore_words(folder, state)
-    processor = Processor(stores.log, stores.models(), state, Vocabulary(), clock)
-    await processor.load()  # first, since it may bring videos that the bundle's vectors must cover
-    bundle = load_bundle(folder, state, clock())
+    stores = stores or await _stores(settings, clock)
+    live = await stores.follow(folder, clock)  # first, since it may bring videos that the bundle's vectors must cover
+    bundle = load_bundle(folder, live.state, clock())
     metrics = Metrics(CollectorRegistry())
     product = Product(
-        settings, stores, state, processor, bundle, metrics, clock, config or ForYouConfig(), new_id,
+        settings, stores, live, bundle, metrics, clock, config or ForYouConfig(), new_id,
         Engine(on_outage=metrics.outage, on_stage=metrics.stage),
     )  # fmt: skip
     _wire(product)
@@ -155,27 +156,34 @@ async def open_product(
     return product
 
 
+async def _stores(settings: Settings, clock: Clock) -> Stores:
+    """The stores that the settings choose."""
+    if settings.backends == "cluster":
+        from foryou.cluster import open_cluster
+
+        return (await open_cluster(settings, clock)).stores()
+    return open_stores(settings.home)
+
+
 def _warm_up(p: Product) -> None:
-    """Run one request that is not recorded, and count one event that is not kept: the first viewer must not wait for
-    a compiler."""
+    """Run one request that is not recorded: the first viewer must not wait for a compiler."""
     query = Query(
         viewer_id="", surface="for_you", session_id="", now_ms=p.clock(), page=0, limit=20, seed=0,
         viewer_state=p.state.new_viewer(None),
     )  # fmt: skip
     Engine().execute(p.surface(), query)
-    p.processor.warm_up()
 
 
 def _wire(p: Product) -> None:
     stores, settings = p.stores, p.settings
     p.feed = ForYouFeed(
         ForYouParts(
-            readers=Readers(stores.features, stores.history, stores.tables, stores.slates),
+            readers=Readers(stores.features, stores.history, stores.tables, stores.slates, stores.known, stores.users),
             videos=stores.videos,
             state=p.state,
             surface=p.surface,
             bundle_id=lambda: p.bundle.manifest.bundle_id,
-            applied_offset=lambda: p.processor.applied,
+            applied_offset=lambda: p.live.applied,
             engine=p.engine,
             signer=CursorSigner(cursor_key(settings.keys)),
             config=p.config,
@@ -186,13 +194,24 @@ def _wire(p: Product) -> None:
         )
     )
     p.intake = EventIntake(
-        stores.log,
+        stores.sink or stores.log,
         stores.slates,
         lambda video_id: _length(p.state, video_id),
-        p.processor.apply,
+        p.live.apply,
         p.clock,
         IntakeConfig(),
+        _stamp_of(p),
     )
+
+
+def _stamp_of(p: Product) -> Callable[[str], Awaitable[tuple[str, int]]]:
+    """What others need to know to apply a viewer's events: nothing where this process applies them itself."""
+
+    async def stamp(viewer_id: str) -> tuple[str, int]:
+        users = p.stores.users
+        return ("", 0) if users is None else (await users.region(viewer_id), p.live.applied)
+
+    return stamp
 
 
 def _length(state: FeatureState, video_id: str) -> int | None:

@@ -1,6 +1,6 @@
 """Opens the stores of a home folder: which backend stands behind each port is decided here alone."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,15 @@ from backends.sqlite.history_store import SqliteHistoryStore
 from backends.sqlite.slate_store import SqliteSlateStore
 from backends.sqlite.tables import SqliteTables
 from backends.sqlite.video_store import SqliteVideoStore
-from core.ports import EventLog, FeatureStore, HistoryStore, SlateStore, Tables, VideoStore
+from core.clock import Clock
+from core.ports import EventLog, EventSink, FeatureStore, HistoryStore, SlateStore, Tables, VideoStore
+from core.video_table import Vocabulary
 from features.definitions import schema_hash
-from features.processor import ReadModels
+from features.processor import Processor, ReadModels
+from features.state import FeatureState
+from feeds.bundle import restore_words
+from feeds.last_known import KnownUsers, LastKnownRelations
+from foryou.live import EmbeddedLive, Live
 
 # state.db can be built again from the log; the users in tables.db come from importers and cannot.
 LOG_FILE, TABLES_FILE, STATE_FILE, SLATES_FILE = "log.db", "tables.db", "state.db", "slates.db"
@@ -22,7 +28,11 @@ LOG_FILE, TABLES_FILE, STATE_FILE, SLATES_FILE = "log.db", "tables.db", "state.d
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Every port of a running product, and how to let go of them."""
+    """Every port of a running product, and how to let go of them.
+
+    `follow` gives the live feature state under the words of a bundle's folder. Events go to `sink` where it is not
+    the log itself; `known` and `users` are what an outage of the tables is bridged with.
+    """
 
     log: EventLog
     history: HistoryStore
@@ -32,6 +42,10 @@ class Stores:
     slates: SlateStore
     transaction: Callable[[], AbstractContextManager[None]]
     close: Callable[[], None]
+    follow: Callable[[Path, Clock], Awaitable[Live]]
+    sink: EventSink | None = None
+    known: LastKnownRelations | None = None
+    users: KnownUsers | None = None
 
     def models(self) -> ReadModels:
         """What the log feeds."""
@@ -55,7 +69,14 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
         for database in (log, tables, state, slates):
             database.close()
 
-    return Stores(
+    async def follow(bundle: Path, clock: Clock) -> Live:
+        feature_state = FeatureState(await stores.videos.load())
+        restore_words(bundle, feature_state)
+        processor = Processor(stores.log, stores.models(), feature_state, Vocabulary(), clock)
+        await processor.load()
+        return EmbeddedLive(stores.log, processor)
+
+    stores = Stores(
         log=SqliteEventLog(log),
         history=SqliteHistoryStore(state),
         tables=SqliteTables(tables),
@@ -64,4 +85,6 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
         slates=SqliteSlateStore(slates),
         transaction=state.transaction,
         close=close,
+        follow=follow,
     )
+    return stores

@@ -81,7 +81,7 @@ class ProductPolicy:
     def _append(self, events: list[AnyEvent]) -> None:
         placed = self._run(self._product.stores.log.append(events))
         records = [Record(a.offset, e) for a, e in zip(placed, events, strict=True) if not a.duplicate]
-        self._run(self._product.processor.apply(records))
+        self._run(self._product.live.apply(records))
 
     def _author(self, video_id: str) -> str:
         table = self._product.state.table

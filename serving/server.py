@@ -5,6 +5,7 @@ an app object in place. granian would start workers that import the app anew, ea
 the index and its own applier of events.
 """
 
+import asyncio
 import signal
 import socket
 from collections.abc import Iterator
@@ -40,6 +41,11 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket | None = Non
 
     Give a `listener` from `bind` to find out that the port is in use before the app is built.
     """
+    asyncio.run(serve_here(app, settings, listener))
+
+
+async def serve_here(app: FastAPI, settings: Settings, listener: socket.socket | None = None) -> None:
+    """As `serve`, in the running loop, to which connections of the app may belong."""
     with listener or bind(settings) as bound, _signals_end_only_the_server():
         config = uvicorn.Config(
             app,
@@ -49,7 +55,7 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket | None = Non
             timeout_graceful_shutdown=GRACE_S,
         )
         server = uvicorn.Server(config)
-        server.run(sockets=[bound])
+        await server.serve(sockets=[bound])
     if not server.started:
         raise ConfigError("The server could not start; the log says why.")
 
@@ -58,14 +64,14 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket | None = Non
 def _signals_end_only_the_server() -> Iterator[None]:
     """uvicorn sends itself the signal again once it has stopped; here that must not kill the caller,
     who still has stores to close."""
+    ending = (signal.SIGINT, signal.SIGTERM)
     try:
-        before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+        before = [signal.signal(number, lambda number, frame: None) for number in ending]
     except ValueError:  # not in the main thread, where uvicorn leaves signals alone too
         yield
         return
     try:
         yield
-    except KeyboardInterrupt:
-        pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(ending, before, strict=True):
+            signal.signal(number, handler)

@@ -46,22 +46,25 @@ def serve(
 
 def serve_home(settings: "Settings", listener: socket.socket) -> None:
     """Answer on the listener until told to stop, then let go of the stores."""
-    from serving.server import serve as answer
-
     with listener:
-        with Steps() as steps:
-            steps.begin("loading the bundle")
-            product = asyncio.run(opened(settings))
-        try:
-            app = product.app()
-            address = address_of(settings, listener)
-            note(
-                f"Serving bundle {product.bundle.manifest.bundle_id} over {len(product.state.table):,} videos on"
-                f" {address} (interactive documentation at {address}/docs); Ctrl-C ends it."
-            )
-            answer(app, settings, listener)
-        finally:
-            product.stores.close()
+        asyncio.run(_serve_here(settings, listener))
+
+
+async def _serve_here(settings: "Settings", listener: socket.socket) -> None:
+    from serving.server import serve_here
+
+    with Steps() as steps:
+        steps.begin("loading the bundle")
+        product = await opened(settings)
+    try:
+        address = address_of(settings, listener)
+        note(
+            f"Serving bundle {product.bundle.manifest.bundle_id} over {len(product.state.table):,} videos on"
+            f" {address} (interactive documentation at {address}/docs); Ctrl-C ends it."
+        )
+        await serve_here(product.app(), settings, listener)
+    finally:
+        product.stores.close()
 
 
 def address_of(settings: "Settings", listener: socket.socket) -> str:

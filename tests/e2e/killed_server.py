@@ -51,8 +51,8 @@ def main(home, moment, now_ms):
                 yield
                 die()
 
-        models = product.processor._models
-        product.processor._models = replace(models, transaction=broken)
+        models = product.live.processor._models
+        product.live.processor._models = replace(models, transaction=broken)
     listener = bind(settings)
     print(listener.getsockname()[1], flush=True)
     serve(product.app(), settings, listener)

@@ -226,7 +226,7 @@ def test_a_page_that_cannot_be_recorded_is_not_served(app):
 def test_events_whose_effects_find_no_room_are_kept_and_counted_once_when_there_is_room_again(app):
     page = app.page("u5")
     events = app.shown(page)
-    processor = app.product.processor
+    processor = app.product.live.processor
     models = processor._models
 
     @contextmanager
