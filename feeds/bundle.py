@@ -8,7 +8,7 @@ import numpy as np
 from candidate_gen.index import VideoIndex
 from candidate_gen.item_to_item import Neighbours
 from candidate_gen.towers import TowerArrays
-from core.arrays import Float32, Float64, Int32
+from core.arrays import Array, Float32, Float64, Int32
 from core.manifest import Manifest, read_manifest
 from core.query import Query
 from core.video_table import VideoTable
@@ -51,8 +51,12 @@ class Bundle:
 
     def features(self, query: Query, rows: Int32, tower: Float32) -> Float32:
         """Declared features, then the cross features of feeds.cross, each contiguous. [rows, features] float32"""
+        return self.features_and_read(query, rows, tower)[0]
+
+    def features_and_read(self, query: Query, rows: Int32, tower: Float32) -> tuple[Float32, Array]:
+        """The features, and which state each row was computed from. [rows] features.logged.READ_DTYPE"""
         out = np.empty((len(rows), len(RANKER_NAMES)), np.float32, "F")
-        self.online.matrix(query, rows, out[:, : len(NAMES)])
+        _, read = self.online.matrix_and_read(query, rows, out[:, : len(NAMES)])
         record = state_of(query)
         out[:, len(NAMES)] = tower
         out[:, len(NAMES) + 1] = self.towers.vectors[rows, -1]
@@ -67,7 +71,7 @@ class Bundle:
             self.neighbours.scores,
             self.unit_content,
         )
-        return out
+        return out, read
 
     def predictions(self, features: Float32) -> Predictions:
         """Calibrated predictions by head. [rows] float64 each"""

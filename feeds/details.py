@@ -1,5 +1,6 @@
-"""Packs what explains a slate, and reads it back: features and ranks of the served, and, when kept in full,
-the query and every candidate with its columns and the step that dropped it."""
+"""Packs what explains a slate, and reads it back: features and ranks of the served, which versions of raw state the
+features were computed from (features.logged), and, when kept in full, the query and every candidate with its columns
+and the step that dropped it."""
 
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ from core.batch import CandidateBatch
 from core.engine import Ranked, Trace
 from core.query import Query
 from core.slate import Slate, SlateDetail
+from features.logged import READ, VIEWER_READ, viewer_read
+from features.state import state_of
 
-_SERVED = ("features", "tower", "value", "adjusted", "value_rank")
+_SERVED = ("features", READ, "tower", "value", "adjusted", "value_rank")
 
 
 def detail_of(slate: Slate, query: Query, ranked: Ranked) -> SlateDetail:
@@ -19,6 +22,7 @@ def detail_of(slate: Slate, query: Query, ranked: Ranked) -> SlateDetail:
     batch = ranked.batch
     served = {name: batch.columns[name] for name in _SERVED if name in batch.columns}
     served |= {"rows": batch.rows, "source_mask": batch.source_mask}
+    served[VIEWER_READ] = viewer_read(state_of(query), query.now_ms)
     full = _pack_full(query, ranked.trace) if query.keep_full else b""
     return SlateDetail(slate_id=slate.slate_id, served=pack(served), full=full)
 

@@ -11,6 +11,7 @@ from core.query import Query
 from core.stages import Selection
 from core.video_table import VideoTable
 from features.layout import NEGATIVE_BIT
+from features.logged import READ
 from features.state import state_of
 from feeds.config import ForYouConfig
 from feeds.diversity import diverse_order
@@ -23,8 +24,8 @@ class Models(Protocol):
         """Viewer x video inner products, bias included. [rows] float32"""
         ...
 
-    def features(self, query: Query, rows: Int32, tower: Float32) -> Float32:
-        """The ranker's matrix. [rows, features] float32"""
+    def features_and_read(self, query: Query, rows: Int32, tower: Float32) -> tuple[Float32, Array]:
+        """The ranker's matrix, and which state each row was computed from. [rows, features] float32, [rows] records"""
         ...
 
     def values(self, features: Float32) -> Float64:
@@ -110,9 +111,9 @@ class FeatureHydrator:
         self._models = models
 
     def columns(self, query: Query, batch: CandidateBatch) -> Mapping[str, Array]:
-        """features [n, features] float32, content [n, dim] float32"""
-        features = self._models.features(query, batch.rows, batch["tower"])
-        return {"features": features, "content": self._models.content(batch.rows)}
+        """features [n, features] float32, read [n] features.logged.READ_DTYPE, content [n, dim] float32"""
+        features, read = self._models.features_and_read(query, batch.rows, batch["tower"])
+        return {"features": features, READ: read, "content": self._models.content(batch.rows)}
 
 
 class ValueScorer:

@@ -15,6 +15,7 @@ from core.catalogue import ViewerRecord
 from core.engine import Engine
 from core.settings import Settings
 from core.video_table import Vocabulary
+from features.logged import READ_DTYPE
 from features.processor import Processor, ReadModels
 from features.state import FeatureState
 from feeds.config import ForYouConfig
@@ -33,8 +34,8 @@ class ToyModels:
     def tower_scores(self, query, rows):
         return -rows.astype(np.float32)
 
-    def features(self, query, rows, tower):
-        return -rows[:, None].astype(np.float32)
+    def features_and_read(self, query, rows, tower):
+        return -rows[:, None].astype(np.float32), np.zeros(len(rows), READ_DTYPE)
 
     def values(self, features):
         return features[:, 0].astype(np.float64)
