@@ -13,12 +13,14 @@ import msgspec
 from core.errors import ConfigError, CorruptData, NotFound, Unavailable
 from deploy import processes
 from deploy.files import last_lines, write_whole
-from deploy.ports import free_port, is_free
+from deploy.ports import becomes_free, free_port, is_free
 from deploy.server import Place, Server
 
 READY_WITHIN_S = 120.0
 _PATIENCE_S = 25.0  # for a server to end in order
+_LINGERING_S = 2.0
 _LOG_LIMIT = 8 << 20
+_BLAME = ("ERROR", "FATAL", "Exception", "rror:")
 _WHY_LINES, _WHY_LENGTH = 4, 600
 
 
@@ -128,7 +130,7 @@ class Node:
         record, place = self.record(), self.place()
         assert record is not None
         for port in filter(None, (place.port, place.inner_port)):
-            if not is_free(port):
+            if not becomes_free(port, _LINGERING_S):
                 raise ConfigError(f"The port {port} of {self.server.name} is taken by another program.")
         command = self.server.command(place)
         if self.log.is_file() and self.log.stat().st_size > _LOG_LIMIT:
@@ -166,10 +168,11 @@ class Node:
             pause = min(pause * 1.5, 0.25)
 
     def _why_it_ended(self, offset: int) -> str:
-        lines = [line.strip() for line in last_lines(self.log, 200, offset) if line.strip()]
-        lines = [line for line in lines if not line.startswith(("at ", "..."))]
-        blamed = [line for line in lines if any(word in line for word in ("ERROR", "FATAL", "Exception", "rror:"))]
-        said = " | ".join((blamed or lines)[-_WHY_LINES:])[-_WHY_LENGTH:]
+        lines = [line.strip() for line in last_lines(self.log, 60, offset)]
+        lines = [line for line in lines if line and not line.startswith(("at ", "..."))]
+        blamed = (number for number, line in enumerate(lines) if any(word in line for word in _BLAME))
+        first = next(blamed, max(0, len(lines) - _WHY_LINES))
+        said = " | ".join(lines[first : first + _WHY_LINES])[:_WHY_LENGTH]
         return f"{self.server.name} ended while it started; the last lines of {self.log}: {said or '(nothing)'}"
 
     def stop(self) -> bool:

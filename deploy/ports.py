@@ -1,6 +1,7 @@
 """Loopback ports that nobody listens on."""
 
 import socket
+import time
 import zlib
 
 LOOPBACK = "127.0.0.1"
@@ -15,6 +16,16 @@ def is_free(port: int) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError:
             return False
+    return True
+
+
+def becomes_free(port: int, within_s: float) -> bool:
+    """Whether a server could listen there within a time; a killed one's connections may linger."""
+    deadline = time.monotonic() + within_s
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
     return True
 
 

@@ -34,6 +34,7 @@ class PostgresServer:
 
     def data_folder(self, folder: Path) -> Path:
         """Below its folder, or a new folder elsewhere where its account cannot get there."""
+        programs.postgres()
         account = account_to_run_as()
         if not account or _reachable(folder):
             return folder / "data"

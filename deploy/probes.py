@@ -11,19 +11,21 @@ _CQL_REQUEST, _CQL_QUERY, _CQL_STARTUP, _CQL_READY, _CQL_RESULT = 4, 0x07, 0x01,
 
 def ask_redis(port: int) -> None:
     """PING."""
-    with _connected(port) as server:
-        if redis_command(server, "PING") != b"+PONG":
-            raise OSError("it does not answer PING")
+    if redis_command(port, "PING") != "PONG":
+        raise OSError("it does not answer PING")
 
 
-def redis_command(server: socket.socket, *words: str) -> bytes:
-    """The first line of the answer to one command."""
+def redis_command(port: int, *words: str) -> str:
+    """The answer to one command, which is a line or one text; OSError where it is an error."""
     sent = [f"*{len(words)}\r\n", *(f"${len(word.encode())}\r\n{word}\r\n" for word in words)]
-    server.sendall("".join(sent).encode())
-    answer = b""
-    while not answer.endswith(b"\n"):
-        answer += _some(server, 1)
-    return answer.rstrip()
+    with _connected(port) as server, server.makefile("rb") as answers:
+        server.sendall("".join(sent).encode())
+        line = answers.readline().decode().rstrip()
+        if line.startswith("$"):
+            return answers.read(int(line[1:])).decode()
+    if line[:1] not in ("+", ":"):
+        raise OSError(f"it answers {' '.join(words)} with {line or 'nothing'}")
+    return line[1:]
 
 
 def ask_kafka(port: int) -> None:

@@ -20,7 +20,7 @@ def supported() -> bool:
 def mark(pid: int) -> str:
     """When the process began, which tells it from a later one of the same number; "" where none runs."""
     fields = _fields(pid)
-    return "" if not fields or fields[_STATE] in "ZX" else fields[_STARTED]
+    return "" if not fields or (fields[_STATE] in "ZX" and not _has_threads(pid)) else fields[_STARTED]
 
 
 def tree(pid: int) -> list[int]:
@@ -83,6 +83,14 @@ def _fields(pid: int) -> list[str]:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def _has_threads(pid: int) -> bool:
+    """Whether threads of an ended process still hold its files and ports."""
+    try:
+        return len(os.listdir(_PROC / str(pid) / "task")) > 1
+    except OSError:
+        return False
 
 
 def _memory_kib(pid: int, name: str) -> int:

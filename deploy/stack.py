@@ -1,5 +1,6 @@
 """The stack: Kafka, Cassandra, Redis and PostgreSQL in one folder, on loopback."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -99,7 +100,7 @@ class Stack:
             with self._locked():
                 for node in self._nodes.values():
                     node.remove()
-                self._remember()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self, name: str) -> None:
         """SIGKILL for one server and its children."""

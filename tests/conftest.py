@@ -1,4 +1,4 @@
-"""What every test shares: one thread for each numerical library, and the public data sets."""
+"""What every test shares: one thread for each numerical library, real servers, and the public data sets."""
 
 import os
 from pathlib import Path
@@ -6,11 +6,23 @@ from pathlib import Path
 import prometheus_client  # noqa: F401 - before a test imports Feast, which would switch it to files of its own
 import pytest
 
+from tests.integration import servers
+
 # Set before any test imports torch, faiss or lightgbm: the suite runs one worker per core already.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """All workers share the servers that any of them starts."""
+    servers.begin_run()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """They end with the run."""
+    servers.end_run()
 
 
 @pytest.fixture(scope="session")

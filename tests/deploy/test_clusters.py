@@ -1,0 +1,17 @@
+"""The clusters of several nodes that tests may ask for."""
+
+from tests.integration import servers
+
+
+def test_a_redis_cluster_of_three_serves_every_slot():
+    from redis import RedisCluster
+
+    ports = servers.require_redis_cluster()
+    client = RedisCluster(host="127.0.0.1", port=ports[0])
+    keys = [servers.unique("spread") for _ in range(60)]
+    for key in keys:
+        client.set(key, key)
+    assert [client.get(key).decode() for key in keys] == keys
+    masters = {client.get_node_from_key(key).port for key in keys}
+    client.close()
+    assert masters == set(ports)

@@ -1,0 +1,84 @@
+"""The four servers together: they start once, keep what was acknowledged, and say how they are."""
+
+import os
+
+import msgspec
+import pytest
+
+from core.errors import NotFound
+from deploy.node import Record
+from deploy.stack import NAMES
+from tests.deploy import clients
+
+
+@pytest.mark.slow
+def test_a_second_up_finds_the_running_servers(stack):
+    before = stack.status()
+    addresses = stack.up()
+    after = stack.status()
+    assert [(s.server, s.state) for s in after] == [(name, "ready") for name in NAMES]
+    assert [s.pid for s in after] == [s.pid for s in before]
+    assert (stack.folder / "settings.env").read_text() == addresses.exports()
+    assert list(addresses.variables()) == ["FORYOU_KAFKA", "FORYOU_CASSANDRA", "FORYOU_REDIS", "FORYOU_POSTGRES"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_acknowledged_survives_a_kill(stack, name):
+    address = getattr(stack.addresses(), name)
+    write, read = getattr(clients, name)(address)
+    write("kept")
+    stack.kill(name)
+    assert name not in (stack.folder / "settings.env").read_text().lower()
+    assert getattr(stack.start(name), name) == address
+    assert read() == "kept"
+
+
+@pytest.mark.slow
+def test_all_four_are_small(stack):
+    assert sum(s.rss_mib for s in stack.status()) < 3 * 1024
+
+
+@pytest.mark.slow
+def test_a_suspended_server_does_not_answer_until_it_is_resumed(stack):
+    stack.suspend("redis")
+    try:
+        assert {s.server: s.state for s in stack.status()}["redis"] == "not answering"
+    finally:
+        stack.resume("redis")
+    assert {s.server: s.state for s in stack.status()}["redis"] == "ready"
+
+
+@pytest.mark.slow
+def test_down_and_up_use_the_same_ports_and_data(stack):
+    before = stack.addresses()
+    write, read = clients.postgres(before.postgres)
+    write("kept")
+    assert stack.down(["redis", "postgres"]) == ["redis", "postgres"]
+    assert stack.addresses().postgres == ""
+    assert stack.up() == before
+    assert read() == "kept"
+
+
+@pytest.mark.slow
+def test_another_process_with_the_number_of_a_lost_server_is_left_alone(stack):
+    stack.kill("redis")
+    node = stack.node("redis")
+    record = msgspec.structs.replace(node.record(), pid=os.getpid(), mark="1")
+    (node.folder / "server.json").write_bytes(msgspec.json.encode(record))
+    assert node.status().state == "lost"
+    stack.kill("redis")
+    stack.up(["redis"])
+    assert node.pid() not in (0, os.getpid())
+
+
+def test_a_server_that_does_not_exist_is_refused(tmp_path):
+    from deploy.stack import Stack
+
+    with pytest.raises(NotFound, match="choose from kafka, cassandra, redis, postgres"):
+        Stack(tmp_path).up(["mysql"])
+
+
+def test_a_record_says_where_a_server_was():
+    stored = msgspec.json.encode(Record(port=1, data="d"))
+    assert msgspec.json.decode(stored, type=Record) == Record(port=1, data="d", pid=0)
