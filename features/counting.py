@@ -5,17 +5,16 @@ import numpy as np
 from core.arrays import Array
 from core.video_table import VideoTable
 from features.columns import EventColumns
+from features.kernels import count_all
 from features.layout import REGION_STRIDE
 from features.state import FeatureState, viewer_arrays
-from features.writes import apply_event
 
 
 def count_events(state: FeatureState, columns: EventColumns, records: Array) -> None:
     """Count events, in order, into the counters of `state` and into viewers' `records` [viewers] VIEWER_DTYPE."""
     operations = columns.in_regions(records).operations()
     viewers, videos = viewer_arrays(records), state.video_columns()
-    for i in range(len(columns)):
-        apply_event(operations, i, viewers, videos, state.videos.counts, state.authors.counts, state.trends.counts)
+    count_all(operations, viewers, videos, state.videos.counts, state.authors.counts, state.trends.counts)
 
 
 def stamp_rows(state: FeatureState, columns: EventColumns, records: Array, applied_us: int) -> None:

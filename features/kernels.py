@@ -8,11 +8,12 @@ drivers, get the same bits.
 # mypy: allow-untyped-defs, allow-untyped-calls
 # ruff: noqa: ANN001, ANN201, ANN202
 
+import numpy as np
 from numba import njit
 
-from features.layout import OP
+from features.layout import ACTIONS, OP, PAIR_ACTIONS, TOTALS
 from features.reads import read_video, read_viewer
-from features.writes import apply_event
+from features.writes import apply_event, fill_gains, write_counters, write_viewer
 
 _READ = OP["read"]
 
@@ -55,3 +56,38 @@ def gather(rows, now_ms, viewers, videos, video_counts, author_counts, trend_cou
             i, 0, video, videos.author[video], now_ms,
             viewers, videos, video_counts, author_counts, trend_counts, out,
         )  # fmt: skip
+
+
+@njit(cache=True)
+def count_all(ops, viewers, videos, video_counts, author_counts, trend_counts):
+    """Write every event, in order, into every state that it touches."""
+    for i in range(ops.op.shape[0]):
+        apply_event(ops, i, viewers, videos, video_counts, author_counts, trend_counts)
+
+
+@njit(cache=True)
+def count_viewers(ops, traits, viewers, videos):
+    """Write every event, in order, into its viewer's row alone; traits [events]: its video's row of `videos`."""
+    gain = np.empty(len(ACTIONS), np.int64)
+    pair = np.empty(len(PAIR_ACTIONS), np.int64)
+    totals = np.empty(len(TOTALS), np.int64)
+    for i in range(ops.op.shape[0]):
+        bits = fill_gains(
+            ops.op[i], ops.video[i] >= 0, ops.play_ms[i], ops.length_ms[i], ops.long_view[i], ops.click[i],
+            gain, pair, totals,
+        )  # fmt: skip
+        write_viewer(ops, i, viewers, videos, traits[i], gain, pair, bits)
+
+
+@njit(cache=True)
+def count_counters(rows, at, counts):
+    """Write every row of a batch, in order, into counters; at [rows, 3]: video, author and trend in `counts`, or -1."""
+    gain = np.empty(len(ACTIONS), np.int64)
+    pair = np.empty(len(PAIR_ACTIONS), np.int64)
+    totals = np.empty(len(TOTALS), np.int64)
+    for i in range(rows.op.shape[0]):
+        fill_gains(
+            rows.op[i], rows.known[i], rows.play_ms[i], rows.length_ms[i], rows.long_view[i], rows.click[i],
+            gain, pair, totals,
+        )  # fmt: skip
+        write_counters(at[i, 0], at[i, 1], at[i, 2], rows.time_ms[i], gain, totals, counts, counts, counts)

@@ -102,9 +102,31 @@ def _add_slot(viewers, viewer, slot, step, gain):
 
 
 @njit(cache=True)
-def _watch(viewers, viewer, videos, video, time_ms, play_ms, length_ms, long_view, click, gain, pair):
+def fill_gains(op, known, play_ms, length_ms, long_view, click, gain, pair, totals):
+    """What one event adds, from the event alone, into gain [actions], pair [pair actions] and totals [totals];
+    `known` says whether the catalogue has its video. Returns the history bits of a watch."""
+    gain[:] = 0
+    pair[:] = 0
+    totals[:] = 0
+    if op == _IMPRESSION:
+        gain[IMPRESSIONS] = UNIT
+    elif op == _WATCH:
+        return _watched(play_ms, length_ms, long_view, click, gain, pair, totals) if known else 0
+    else:
+        _reacted(op, gain, pair, totals)
+    return 0
+
+
+@njit(cache=True, inline="always")
+def watch_ratio(play_ms, length_ms):
+    """Watched / length, at most 5."""
+    return min(play_ms / max(length_ms, 1), 5.0)
+
+
+@njit(cache=True)
+def _watched(play_ms, length_ms, long_view, click, gain, pair, totals):
     """Fill the gains of a watch and return its history bits."""
-    ratio = min(play_ms / max(length_ms, 1), 5.0)
+    ratio = watch_ratio(play_ms, length_ms)
     complete = ratio >= 0.95
     skip = play_ms < 3000 and not complete
     gain[WATCHES] = UNIT
@@ -118,9 +140,25 @@ def _watch(viewers, viewer, videos, video, time_ms, play_ms, length_ms, long_vie
     pair[1] = np.int64(min(ratio, 1.0) * PAIR_UNIT)
     pair[2] = PAIR_UNIT * long_view
     pair[3] = PAIR_UNIT * skip
-    _session_watch(viewers, viewer, time_ms, long_view, skip, gain[RATIO])
-    _taste(viewers, viewer, videos, video, time_ms, min(ratio, 1.0) - _EXPECTED_RATIO)
+    totals[0] = 1
     return LONG_VIEW_BIT * long_view + SKIP_BIT * skip + CLICK_BIT * click
+
+
+@njit(cache=True)
+def _reacted(op, gain, pair, totals):
+    """Fill the gains of an explicit reaction."""
+    sign = -1 if op == _UNLIKE or op == _UNSAVE or op == _UNFOLLOW else 1
+    if op == _LIKE or op == _UNLIKE:
+        gain[LIKES], pair[4], totals[1] = sign * UNIT, sign * PAIR_UNIT, sign
+    elif op == _COMMENT:
+        gain[COMMENTS], pair[4], totals[2] = UNIT, PAIR_UNIT, 1
+    elif op == _SHARE or op == _SAVE or op == _UNSAVE:
+        gain[SHARES], pair[4] = sign * UNIT, sign * PAIR_UNIT
+        totals[3 if op == _SHARE else 4] = sign
+    elif op == _FOLLOW or op == _UNFOLLOW:
+        gain[FOLLOWS], pair[4] = sign * UNIT, sign * PAIR_UNIT
+    elif op == _NOT or op == _REPORT or op == _HIDE or op == _BLOCK:
+        gain[NEGATIVES] = UNIT
 
 
 @njit(cache=True, inline="always")
@@ -184,63 +222,62 @@ def _mark(viewers, viewer, video, bit, on):
 
 
 @njit(cache=True)
-def _react(viewers, viewer, video, op, gain, pair, totals):
-    """Fill the gains of an explicit reaction."""
-    sign = -1 if op == _UNLIKE or op == _UNSAVE or op == _UNFOLLOW else 1
+def _mark_reaction(viewers, viewer, video, op):
+    """Set or clear what a reaction leaves in the history."""
     if op == _LIKE or op == _UNLIKE:
-        gain[LIKES], pair[4], totals[1] = sign * UNIT, sign * PAIR_UNIT, sign
-        _mark(viewers, viewer, video, LIKE_BIT, sign > 0)
-    elif op == _COMMENT:
-        gain[COMMENTS], pair[4], totals[2] = UNIT, PAIR_UNIT, 1
+        _mark(viewers, viewer, video, LIKE_BIT, op == _LIKE)
+    elif op == _COMMENT or op == _SHARE or op == _SAVE or op == _FOLLOW:
         _mark(viewers, viewer, video, STRONG_BIT, True)
-    elif op == _SHARE or op == _SAVE or op == _UNSAVE:
-        gain[SHARES], pair[4] = sign * UNIT, sign * PAIR_UNIT
-        totals[3 if op == _SHARE else 4] = sign
-        _mark(viewers, viewer, video, STRONG_BIT, sign > 0)
-    elif op == _FOLLOW or op == _UNFOLLOW:
-        gain[FOLLOWS], pair[4] = sign * UNIT, sign * PAIR_UNIT
-        _mark(viewers, viewer, video, STRONG_BIT, sign > 0)
+    elif op == _UNSAVE or op == _UNFOLLOW:
+        _mark(viewers, viewer, video, STRONG_BIT, False)
     elif op == _NOT or op == _REPORT or op == _HIDE or op == _BLOCK:
-        gain[NEGATIVES] = UNIT
         _mark(viewers, viewer, video, NEGATIVE_BIT, True)
+
+
+@njit(cache=True)
+def write_viewer(ops, i, viewers, videos, trait, gain, pair, bits):
+    """Write one event, whose gains are filled, into its viewer's row; `trait` is the video's row of `videos`."""
+    viewer, video, time_ms, op = ops.viewer[i], ops.video[i], ops.time_ms[i], ops.op[i]
+    if op == _IMPRESSION:
+        _session_touch(viewers, viewer, time_ms)
+    elif op == _WATCH and video >= 0:
+        ratio = watch_ratio(ops.play_ms[i], ops.length_ms[i])
+        _session_watch(viewers, viewer, time_ms, ops.long_view[i], pair[3] > 0, gain[RATIO])
+        _taste(viewers, viewer, videos, trait, time_ms, min(ratio, 1.0) - _EXPECTED_RATIO)
+        _remember(viewers, viewer, video, time_ms, bits)
+    else:
+        _mark_reaction(viewers, viewer, video, op)
+    add_counts(viewers.counts, viewers.steps, VIEWER_QUANTA, viewer, time_ms, gain)
+    if video >= 0 and op != _IMPRESSION:
+        keys = np.empty(len(FAMILIES), np.int64)
+        pair_keys(videos, trait, time_ms, keys)
+        add_pairs(viewers, viewer, keys, time_ms, pair)
+
+
+@njit(cache=True)
+def write_counters(video, author, trend, time_ms, gain, totals, video_counts, author_counts, trend_counts):
+    """Write gains into the rows of a video, an author and a trend; -1 where there is none."""
+    if author >= 0:
+        add_counts(author_counts.counts, author_counts.steps, VIDEO_QUANTA, author, time_ms, gain)
+    if video >= 0:
+        add_counts(video_counts.counts, video_counts.steps, VIDEO_QUANTA, video, time_ms, gain)
+        for j in range(totals.shape[0]):
+            video_counts.totals[video, j] = max(video_counts.totals[video, j] + totals[j], 0)
+    if trend >= 0:
+        add_counts(trend_counts.counts, trend_counts.steps, VIDEO_QUANTA, trend, time_ms, gain)
 
 
 @njit(cache=True)
 def apply_event(ops, i, viewers, videos, video_counts, author_counts, trend_counts):
     """Write one event into every state that it touches."""
-    gain = np.zeros(video_counts.counts.shape[2], np.int64)
-    pair = np.zeros(viewers.pair_count.shape[2], np.int64)
-    totals = np.zeros(video_counts.totals.shape[1], np.int64)
-    viewer, video, author, time_ms, op = (
-        ops.viewer[i],
-        ops.video[i],
-        ops.author[i],
-        ops.time_ms[i],
-        ops.op[i],
+    gain = np.empty(video_counts.counts.shape[2], np.int64)
+    pair = np.empty(viewers.pair_count.shape[2], np.int64)
+    totals = np.empty(video_counts.totals.shape[1], np.int64)
+    video = ops.video[i]
+    bits = fill_gains(
+        ops.op[i], video >= 0, ops.play_ms[i], ops.length_ms[i], ops.long_view[i], ops.click[i], gain, pair, totals
     )
-    if op == _IMPRESSION:
-        gain[IMPRESSIONS] = UNIT
-        _session_touch(viewers, viewer, time_ms)
-    elif op == _WATCH and video >= 0:
-        totals[0] = 1
-        bits = _watch(
-            viewers, viewer, videos, video, time_ms, ops.play_ms[i], ops.length_ms[i],
-            ops.long_view[i], ops.click[i], gain, pair,
-        )  # fmt: skip
-        _remember(viewers, viewer, video, time_ms, bits)
-    else:
-        _react(viewers, viewer, video, op, gain, pair, totals)
-    add_counts(viewers.counts, viewers.steps, VIEWER_QUANTA, viewer, time_ms, gain)
-    if author > 0:
-        add_counts(author_counts.counts, author_counts.steps, VIDEO_QUANTA, author, time_ms, gain)
-    if video < 0:
-        return
-    add_counts(video_counts.counts, video_counts.steps, VIDEO_QUANTA, video, time_ms, gain)
-    for j in range(totals.shape[0]):
-        video_counts.totals[video, j] = max(video_counts.totals[video, j] + totals[j], 0)
-    row = trend_row(videos.topic[video], ops.region[i])
-    add_counts(trend_counts.counts, trend_counts.steps, VIDEO_QUANTA, row, time_ms, gain)
-    keys = np.empty(len(FAMILIES), np.int64)
-    pair_keys(videos, video, time_ms, keys)
-    if op != _IMPRESSION:
-        add_pairs(viewers, viewer, keys, time_ms, pair)
+    write_viewer(ops, i, viewers, videos, video, gain, pair, bits)
+    author = ops.author[i] if ops.author[i] > 0 else -1
+    trend = trend_row(videos.topic[video], ops.region[i]) if video >= 0 else np.int64(-1)
+    write_counters(video, author, trend, ops.time_ms[i], gain, totals, video_counts, author_counts, trend_counts)
