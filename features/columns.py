@@ -102,7 +102,9 @@ def _row(record: Record, table: VideoTable, viewers: dict[str, int], surfaces: V
     viewer = viewers.setdefault(event.viewer_id, len(viewers))
     video_id = getattr(event, "video_id", "")
     video = table.row(video_id) if video_id else -1
-    stamp = (table.regions.code(event.viewer_region) if event.viewer_region else -1, event.catalogue_offset)
+    # A stamped event says the region, be it unknown; for any other one the viewer's profile does.
+    says = event.viewer_region or event.catalogue_offset
+    stamp = (table.regions.code(event.viewer_region) if says else -1, event.catalogue_offset)
     if isinstance(event, AuthorEvent):
         author = table.authors.code(event.author_id)
         return (record.offset, event.time_ms, op, viewer, video, author, 0, 0, 0, 0, 0, 0, 1.0, *stamp)
