@@ -1,14 +1,18 @@
 """Brings catalogue, history and relations up to the end of the log in bulk, before a training run."""
 
+from typing import TYPE_CHECKING
+
 from core.ports import Record
-from foryou.stores import Stores
 from training.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from foryou.stores import Stores
 
 MARK, GROUP = "mark", "read-models"
 _BATCH = 20_000
 
 
-async def catch_up(stores: Stores, progress: Progress = silent) -> int:
+async def catch_up(stores: "Stores", progress: Progress = silent) -> int:
     """Apply what lies beyond the last bulk or stream application; the number of records.
 
     The mark of how far it came is written with the effects, so that the two are lost or kept together.

@@ -132,15 +132,12 @@ async def _someone(settings: "Settings") -> tuple[str, str]:
     """A viewer who has watched something, and a video."""
     from features.layout import VIEWER_DTYPE
     from features.packed import record_of
-    from foryou.stores import open_stores
+    from foryou.opening import opened_stores
 
-    stores = open_stores(settings.home)
-    try:
+    async with opened_stores(settings) as stores:
         ids = [user.user_id for user in (await stores.tables.all_users())[:_VIEWERS_LOOKED_AT]]
         rows = await stores.features.read("viewer", ids)
         lengths = [int(record_of(raw, VIEWER_DTYPE)["history_len"][0]) if raw else 0 for raw in rows]
         enough = next((at for at, length in enumerate(lengths) if length >= _HISTORY_WANTED), None)
         at = lengths.index(max(lengths)) if enough is None else enough
         return ids[at], (await stores.history.seen(ids[at]))[-1]
-    finally:
-        stores.close()

@@ -20,7 +20,9 @@ from features.processor import Processor, ReadModels
 from features.state import FeatureState
 from feeds.bundle import restore_words
 from feeds.last_known import KnownUsers, LastKnownRelations
+from foryou.catch_up import catch_up
 from foryou.live import EmbeddedLive, Live
+from training.progress import Progress
 
 # state.db can be built again from the log; the users in tables.db come from importers and cannot.
 LOG_FILE, TABLES_FILE, STATE_FILE, SLATES_FILE = "log.db", "tables.db", "state.db", "slates.db"
@@ -30,8 +32,9 @@ LOG_FILE, TABLES_FILE, STATE_FILE, SLATES_FILE = "log.db", "tables.db", "state.d
 class Stores:
     """Every port of a running product, and how to let go of them.
 
-    `follow` gives the live feature state under the words of a bundle's folder. Events go to `sink` where it is not
-    the log itself; `known` and `users` are what an outage of the tables is bridged with.
+    `current` brings what the log feeds up to its end: here where this process `applies` the log, else by waiting for
+    the workers. `follow` gives the live feature state under the words of a bundle's folder. Events go to `sink`, and
+    imports to `imports`, where that is not the log itself; `known` and `users` bridge an outage of the tables.
     """
 
     log: EventLog
@@ -43,9 +46,19 @@ class Stores:
     transaction: Callable[[], AbstractContextManager[None]]
     close: Callable[[], None]
     follow: Callable[[Path, Clock], Awaitable[Live]]
+    current: Callable[[Progress], Awaitable[None]]
+    applies: bool = True
+    imports: EventLog | None = None
     sink: EventSink | None = None
     known: LastKnownRelations | None = None
     users: KnownUsers | None = None
+
+    async def imported(self, told: Progress) -> None:
+        """After an import: nothing is to be done where it wrote the log itself."""
+
+    async def let_go(self) -> None:
+        """Close everything, in the loop that used it."""
+        self.close()
 
     def models(self) -> ReadModels:
         """What the log feeds."""
@@ -76,6 +89,9 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
         await processor.load()
         return EmbeddedLive(stores.log, processor)
 
+    async def current(told: Progress) -> None:
+        await catch_up(stores, told)
+
     stores = Stores(
         log=SqliteEventLog(log),
         history=SqliteHistoryStore(state),
@@ -86,5 +102,6 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
         transaction=state.transaction,
         close=close,
         follow=follow,
+        current=current,
     )
     return stores

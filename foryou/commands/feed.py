@@ -119,7 +119,7 @@ def _with_product(settings: "Settings", work: "Callable[[Product], Awaitable[Res
             await product.settled()
             return result
         finally:
-            product.stores.close()
+            await product.stores.let_go()
 
     with Steps() as steps:
         steps.begin("loading the bundle")

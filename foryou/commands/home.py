@@ -52,10 +52,12 @@ def command(settings: "Settings", text: str) -> str:
     return f"{program} {text}" + ("" if usual else f" --home {shlex.quote(str(settings.home))}")
 
 
-def require_log(home: Path) -> None:
-    """NotFound where nothing was ever imported, before any store makes files there."""
-    if not (home / LOG_FILE).is_file():
-        raise NotFound(f"There is no log in {home}; make one with `foryou world` or `foryou import`, or give --home.")
+def require_log(settings: "Settings") -> None:
+    """NotFound where nothing was ever imported, before any store makes files there; a cluster's log is elsewhere."""
+    if settings.backends == "embedded" and not (settings.home / LOG_FILE).is_file():
+        raise NotFound(
+            f"There is no log in {settings.home}; make one with `foryou world` or `foryou import`, or give --home."
+        )
 
 
 def read_facts(home: Path) -> HomeFacts:

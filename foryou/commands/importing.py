@@ -75,20 +75,18 @@ def run_import(settings: "Settings", importer: "Importer", utc_offset_h: float, 
     """Open the stores, run the importer, remember the log's calendar."""
     from core.clock import system_clock
     from foryou.importers import ImportStores
-    from foryou.stores import open_stores
+    from foryou.opening import opened_stores
 
-    stores = open_stores(settings.home, fresh_features=True)
-    try:
-        to = ImportStores(stores.log, stores.tables, settings.home, system_clock)
-        report = asyncio.run(_awaited(importer(to, lambda p: steps(f"import {p.file}", p.rows, p.total))))
-    finally:
-        stores.close()
+    async def run() -> "ImportReport":
+        async with opened_stores(settings, fresh_features=True) as stores:
+            to = ImportStores(stores.imports or stores.log, stores.tables, settings.home, system_clock)
+            report = await importer(to, lambda p: steps(f"import {p.file}", p.rows, p.total))
+            await stores.imported(steps)
+            return report
+
+    report = asyncio.run(run())
     write_facts(settings.home, HomeFacts(utc_offset_h=utc_offset_h))
     return report
-
-
-async def _awaited(work: "Awaitable[ImportReport]") -> "ImportReport":
-    return await work
 
 
 def tell(settings: "Settings", report: "ImportReport", json: bool) -> None:

@@ -35,7 +35,7 @@ def serve(
     Example: foryou serve --port 8080
     """
     settings = settings_of(home=home, port=port, host=host)
-    require_log(settings.home)
+    require_log(settings)
     if ray:
         _serve_ray(settings)
         return
@@ -64,7 +64,7 @@ async def _serve_here(settings: "Settings", listener: socket.socket) -> None:
         )
         await serve_here(product.app(), settings, listener)
     finally:
-        product.stores.close()
+        await product.stores.let_go()
 
 
 def address_of(settings: "Settings", listener: socket.socket) -> str:
@@ -103,7 +103,7 @@ async def opened(settings: "Settings") -> "Product":
     """The product of a home; NotFound where there is nothing, before any store makes files there."""
     from foryou.bootstrap import champion_folder, open_product
 
-    require_log(settings.home)
+    require_log(settings)
     champion_folder(settings.bundles)
     return await open_product(settings)
 

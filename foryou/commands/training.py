@@ -14,6 +14,7 @@ from foryou.console import Steps, note, show_json, show_table
 if TYPE_CHECKING:
     from core.manifest import Manifest
     from core.settings import Settings
+    from foryou.stores import Stores
     from foryou.world_evaluation import WorldReport
     from training.config import TrainConfig
     from training.evaluate import Compared, EvaluationReport
@@ -43,7 +44,7 @@ def train(
     Example: foryou train --seed 1 --rounds 300
     """
     settings = settings_of(home=home, threads=threads)
-    require_log(settings.home)
+    require_log(settings)
     with Steps() as steps:
         manifest = train_home(settings, config_of(settings, seed, rounds, epochs, utc_offset), steps)
     if json:
@@ -81,7 +82,7 @@ def evaluate(
     settings = settings_of(home=home, threads=threads)
     day = _day(test_day)
     if not world:
-        require_log(settings.home)
+        require_log(settings)
     with Steps() as steps:
         if world:
             from foryou.commands.world import known_law
@@ -127,14 +128,19 @@ def config_of(
 def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Manifest":
     """Catch up with the log, train on it, and write the feature state that serving starts from."""
     from core.clock import system_clock
-    from foryou.catch_up import catch_up
-    from foryou.stores import Stores, open_stores
+    from foryou.opening import opened_stores
     from training.pipeline import train as train_bundle
 
-    async def run(stores: Stores) -> "Manifest":
-        await catch_up(stores, steps)
-        data = await _load(stores, settings.home, steps)
-        manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps)
+    async def run() -> "Manifest":
+        async with opened_stores(settings, fresh_features=True) as stores:
+            await stores.current(steps)
+            data = await _load(stores, settings.home, steps)
+            manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps)
+            if stores.applies:
+                await keep_state(stores, data)
+            return manifest
+
+    async def keep_state(stores: "Stores", data: "LogData") -> None:
         steps.begin("feature state")
         packed = data.driver.packed(system_clock() * 1000)
         await stores.features.write(packed, data.applied_offset)
@@ -142,34 +148,25 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Ma
         from features.feast_repo import publish
 
         publish(settings.home, packed, int(data.events.time_ms.max()), system_clock())
-        return manifest
 
     for chatty in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    stores = open_stores(settings.home, fresh_features=True)
-    try:
-        return asyncio.run(run(stores))
-    finally:
-        stores.close()
+    return asyncio.run(run())
 
 
 def evaluate_home(
     settings: "Settings", config: "TrainConfig", test_day: int | None, steps: Steps
 ) -> "EvaluationReport":
     """Fit without the test day (days since 1970, the log's last where None) and score it."""
-    from foryou.catch_up import catch_up
-    from foryou.stores import Stores, open_stores
+    from foryou.opening import opened_stores
     from training.evaluate import evaluate as evaluate_day
 
-    async def load(stores: Stores) -> "LogData":
-        await catch_up(stores, steps)
-        return await _load(stores, settings.home, steps)
+    async def load() -> "LogData":
+        async with opened_stores(settings, fresh_features=True) as stores:
+            await stores.current(steps)
+            return await _load(stores, settings.home, steps)
 
-    stores = open_stores(settings.home, fresh_features=True)
-    try:
-        data = asyncio.run(load(stores))
-    finally:
-        stores.close()
+    data = asyncio.run(load())
     if test_day is None:
         test_day = _last_full_day(data, config.utc_offset_h)
     return evaluate_day(data, config, settings.home / "scratch", test_day, steps)
