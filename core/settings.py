@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     redis_cluster: bool = Field(False, description="whether the URL names a node of a Redis Cluster")
     redis_prefix: str = Field("", description="goes before every key")
     postgres: str = Field("postgresql://127.0.0.1:5432/foryou", description="PostgreSQL as a URL")
+    postgres_follower_partitions: int = Field(
+        4, ge=1, le=1_000, description="hash partitions of the followers table when it is made (spec: 100)"
+    )
 
     @property
     def hydrate_deadline_ms(self) -> int:
