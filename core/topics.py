@@ -10,6 +10,8 @@ from core.errors import SchemaMismatch
 DAY_MS: Final = 86_400_000
 WEEK_MS: Final = 7 * DAY_MS
 FOREVER: Final = -1
+DEAD_LETTER_RETENTION_MS: Final = 28 * DAY_MS  # someone has to find the time to look at them
+REPLICATION: Final = {"spec": 3, "local": 1}
 MESSAGE_SCHEMA: Final = 1
 
 Profile = Literal["spec", "local"]
@@ -62,7 +64,12 @@ class Topic:
     @property
     def dead_letters(self) -> str:
         """The topic of its messages that could not be used."""
-        return f"{self.name}.dead"
+        return dead_letters(self.name)
+
+
+def dead_letters(topic: str) -> str:
+    """The topic of a topic's messages that could not be used; it has one partition, whatever the topic has."""
+    return f"{topic}.dead"
 
 
 VIDEO_UPLOADED: Final = "video.uploaded"
@@ -93,6 +100,13 @@ TOPICS: Final = {
         ),
     )
 }
+
+
+def partitions(profile: Profile) -> dict[str, int]:
+    """How many partitions each topic has, the dead-letter topics among them."""
+    counts = {topic.name: topic.partitions[profile] for topic in TOPICS.values()}
+    return counts | {topic.dead_letters: 1 for topic in TOPICS.values()}
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(VideoUploaded | FeedUpdate | NotificationTrigger)
