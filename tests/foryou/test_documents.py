@@ -15,7 +15,7 @@ def test_operations_lists_every_setting_as_it_is():
     listed = re.findall(r"^\| `FORYOU_(\w+)` \| `?([^`|]+?)`? \| (.+) \|$", text, re.MULTILINE)
     stated = {name.lower(): (default, meaning) for name, default, meaning in listed}
     assert stated == {
-        name: (str(field.default) if field.default != () else "none", field.description)
+        name: (str(field.default) if field.default not in ((), "") else "none", field.description)
         for name, field in Settings.model_fields.items()
     }
 
