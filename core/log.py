@@ -4,7 +4,7 @@ One event stream of one laptop is `core.ports.EventLog`. Here messages are bytes
 still a message with a place: it goes to its dead-letter topic and the partition goes on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -36,7 +36,7 @@ class Place:
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One message with its place; `time_ms` is when the log took it.
 
-    `headers` of a dead letter: reason, topic, partition, offset, time_ms of the message that was rejected.
+    `headers` of a dead letter: reason, topic, partition, offset and time_ms of the rejected message, rejected_ms.
     """
 
     topic: str
@@ -132,6 +132,26 @@ class MessageLog(Protocol):
     async def close(self) -> None:
         """Let go of connections; consumers are closed before."""
         ...
+
+
+def why_rejected(entry: Entry, reason: str, now_ms: int) -> dict[str, str]:
+    """The headers of its dead letter."""
+    return {
+        "reason": reason,
+        "topic": entry.topic,
+        "partition": str(entry.partition),
+        "offset": str(entry.offset),
+        "time_ms": str(entry.time_ms),
+        "rejected_ms": str(now_ms),
+    }
+
+
+def by_topic(parts: Iterable[tuple[str, int]]) -> dict[str, frozenset[int]]:
+    """The partitions of each topic, topics in their order."""
+    grouped: dict[str, set[int]] = {}
+    for topic, partition in parts:
+        grouped.setdefault(topic, set()).add(partition)
+    return {topic: frozenset(numbers) for topic, numbers in grouped.items()}
 
 
 def partition_of(key: str, partitions: int) -> int:

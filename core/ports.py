@@ -4,7 +4,8 @@ Each has an embedded implementation (the default, and the test fake) and a real 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from core.catalogue import Reactions, Relations, VideoRecord, ViewerRecord
@@ -251,4 +252,64 @@ class EventSink(Protocol):
 
     async def append(self, events: Sequence[Event]) -> list[Appended]:
         """Durable when it returns. Raises Unavailable, StorageFull; then nothing is acknowledged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What a micro-batch leaves in a partition's state: `rows` as (id, version, bytes), the hashes of event ids with
+    the time that they were first seen (ms), and the last offset of each source."""
+
+    offset: int
+    rows: Sequence[tuple[str, int, bytes]] = ()
+    event_ids: Mapping[bytes, int] = field(default_factory=dict)
+    watermarks: Mapping[int, int] = field(default_factory=dict)
+
+
+class PartitionState(Protocol):
+    """The durable state of one partition of the stream, with one writer. No call suspends; all raise Unavailable,
+    StorageFull, CorruptData."""
+
+    def position(self) -> tuple[int, dict[int, int]]:
+        """The offset that the state includes (0 at first), and its watermarks by source."""
+        ...
+
+    def rows(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The rows that exist, by id."""
+        ...
+
+    def seen(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """Which event ids (16-byte hashes) are known, with the time that each was first seen, ms."""
+        ...
+
+    def commit(self, advance: Advance) -> None:
+        """All of a micro-batch or nothing of it."""
+        ...
+
+    def rows_since(self, version: int, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+        """Rows whose version is above `version` as (place, id, row), by place, from the place `after` on (0 at first)."""
+        ...
+
+    def copy(self, to: Path) -> int:
+        """Write a whole copy into a new file, while others go on; the offset that it includes."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it, so that another process may take it."""
+        ...
+
+
+class PartitionStates(Protocol):
+    """The state files of a host, by name ("viewer-3")."""
+
+    def offset(self, name: str) -> int:
+        """The offset that the state includes, 0 where there is none."""
+        ...
+
+    def open(self, name: str) -> PartitionState:
+        """The state, an empty one at first; Unavailable while another process has it."""
+        ...
+
+    def replace(self, name: str, copy: Path) -> None:
+        """Put a copy in the place of a state that nobody has open; the copy is moved."""
         ...

@@ -1,0 +1,190 @@
+"""PartitionState on SQLite: one file for each partition of the stream, a lock on it, one transaction a micro-batch."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from backends.sqlite.database import Database, translated
+from core.errors import Unavailable
+from core.ports import Advance
+
+# Event ids are two halves of a 16-byte hash. They live in generations: looked up in the last two, written to the last;
+# a new one begins when the last is `keep_ms` old, and what is older than two is dropped whole.
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS rows (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL,
+  row BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS watermarks (source INTEGER PRIMARY KEY, offset INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS generations (number INTEGER PRIMARY KEY, start_ms INTEGER NOT NULL)
+"""
+_REMEDY: Final = "move it away; the worker then starts from the last snapshot and replays the topic"
+_DAY_MS: Final = 86_400_000
+
+
+class SqlitePartitionState:
+    """The state of one partition in a SQLite file; `release` is called when it is closed."""
+
+    def __init__(self, database: Database, keep_ms: int = 8 * _DAY_MS, lock: int | None = None) -> None:
+        self._database, self._keep_ms, self._lock = database, keep_ms, lock
+        database.create(_SCHEMA)
+        found = database.rows("SELECT number, start_ms FROM generations ORDER BY number")
+        self._generations: dict[int, int] = {int(number): int(start) for number, start in found}
+
+    def position(self) -> tuple[int, dict[int, int]]:
+        """The offset that the state includes (0 at first), and its watermarks by source."""
+        found = self._database.row("SELECT value FROM facts WHERE name = 'offset'")
+        watermarks = self._database.rows("SELECT source, offset FROM watermarks")
+        return (int(found[0]) if found else 0), {int(source): int(offset) for source, offset in watermarks}
+
+    def rows(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The rows that exist, by id."""
+        return dict(self._database.select_in("SELECT id, row FROM rows WHERE id IN", ids))
+
+    def seen(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """Which event ids are known, with the time that each was first seen, ms."""
+        halves = {_halves(raw): raw for raw in hashes}
+        firsts = [first for first, _ in halves]
+        found: dict[bytes, int] = {}
+        for number in self._generations:
+            for first, second, at_ms in self._database.select_in(
+                f"SELECT first, second, at_ms FROM ids_{number} WHERE first IN", firsts
+            ):
+                if (first, second) in halves:
+                    found[halves[first, second]] = int(at_ms)
+        return found
+
+    def commit(self, advance: Advance) -> None:
+        """All of a micro-batch or nothing of it."""
+        database, generations = self._database, dict(self._generations)
+        try:
+            with database.transaction():
+                self._remember(advance)
+                database.execute_many(
+                    "INSERT INTO rows (id, version, row) VALUES (?, ?, ?)"
+                    " ON CONFLICT (id) DO UPDATE SET version = excluded.version, row = excluded.row",
+                    advance.rows,
+                )
+                database.execute_many(
+                    "INSERT OR REPLACE INTO watermarks VALUES (?, ?)", list(advance.watermarks.items())
+                )
+                database.execute("INSERT OR REPLACE INTO facts VALUES ('offset', ?)", (advance.offset,))
+        except BaseException:
+            self._generations = generations
+            raise
+
+    def _remember(self, advance: Advance) -> None:
+        if not advance.event_ids:
+            return
+        self._turn(max(advance.event_ids.values()))
+        self._database.execute_many(
+            f"INSERT OR REPLACE INTO ids_{max(self._generations)} VALUES (?, ?, ?)",
+            sorted((*_halves(raw), at_ms) for raw, at_ms in advance.event_ids.items()),
+        )
+
+    def _turn(self, now_ms: int) -> None:
+        """Begin a generation of event ids when the last one is old, and drop what is older than two."""
+        last = max(self._generations, default=0)
+        if last and now_ms < self._generations[last] + self._keep_ms:
+            return
+        self._database.execute("INSERT INTO generations VALUES (?, ?)", (last + 1, now_ms))
+        self._database.execute(
+            f"CREATE TABLE ids_{last + 1} (first INTEGER PRIMARY KEY, second INTEGER NOT NULL, at_ms INTEGER NOT NULL)"
+        )
+        for number in [number for number in self._generations if number < last]:
+            self._database.execute(f"DROP TABLE ids_{number}")
+            self._database.execute("DELETE FROM generations WHERE number = ?", (number,))
+            del self._generations[number]
+        self._generations[last + 1] = now_ms
+
+    def rows_since(self, version: int, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+        """Rows whose version is above `version`, by place, from the place `after` on."""
+        sql = "SELECT place, id, row FROM rows WHERE place > ? AND version > ? ORDER BY place LIMIT ?"
+        return [(int(place), key, row) for place, key, row in self._database.rows(sql, (after, version, limit))]
+
+    def copy(self, to: Path) -> int:
+        """Write a whole copy into a new file, on a connection of its own; the offset that it includes."""
+        with translated(to, _REMEDY):
+            source = sqlite3.connect(self._database.path)
+            try:
+                source.execute("VACUUM INTO ?", (str(to),))
+            finally:
+                source.close()
+        return _offset_in(to)
+
+    def close(self) -> None:
+        """Let go of the file and of its lock."""
+        self._database.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+class SqlitePartitionStates:
+    """The state files in a folder; a process that opens one has its lock until it closes it or ends."""
+
+    def __init__(self, folder: Path, keep_ms: int = 8 * _DAY_MS, cache_bytes: int = 16 << 20) -> None:
+        self._folder, self._keep_ms, self._cache_bytes = folder, keep_ms, cache_bytes
+
+    def offset(self, name: str) -> int:
+        """The offset that the state includes, 0 where there is none."""
+        path = self._file(name)
+        return _offset_in(path) if path.exists() else 0
+
+    def open(self, name: str) -> SqlitePartitionState:
+        """The state, an empty one at first; Unavailable while another process has it."""
+        lock = self._locked(name)
+        try:
+            database = Database(self._file(name), durable=False, remedy=_REMEDY, cache_bytes=self._cache_bytes)
+            return SqlitePartitionState(database, self._keep_ms, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def replace(self, name: str, copy: Path) -> None:
+        """Put a copy in the place of a state that nobody has open; the copy is moved."""
+        lock = self._locked(name)
+        try:
+            path = self._file(name)
+            for old in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+                old.unlink(missing_ok=True)
+            os.replace(copy, path)
+        finally:
+            os.close(lock)
+
+    def _locked(self, name: str) -> int:
+        """An open file that holds the lock of a state."""
+        path = self._folder / f"{name}.lock"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise Unavailable(
+                f"The lock {path} cannot be made ({error.strerror}); may this process write there?"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise Unavailable(f"The state {name} in {self._folder} is held by another process; wait for it.") from error
+        return lock
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.db"
+
+
+def _offset_in(path: Path) -> int:
+    """The offset that a state file includes."""
+    with translated(path, _REMEDY):
+        connection = sqlite3.connect(path)
+        try:
+            found = connection.execute("SELECT value FROM facts WHERE name = 'offset'").fetchone()
+        finally:
+            connection.close()
+    return int(found[0]) if found else 0
+
+
+def _halves(raw: bytes) -> tuple[int, int]:
+    return int.from_bytes(raw[:8], "little", signed=True), int.from_bytes(raw[8:16], "little", signed=True)
