@@ -287,7 +287,7 @@ class PartitionState(Protocol):
         ...
 
     def rows_since(self, version: int, after: int, limit: int) -> list[tuple[int, str, bytes]]:
-        """Rows whose version is above `version` as (place, id, row), by place, from the place `after` on (0 at first)."""
+        """Rows with a version above `version` as (place, id, row), by place, beyond the place `after` (0 at first)."""
         ...
 
     def copy(self, to: Path) -> int:

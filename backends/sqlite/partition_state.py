@@ -100,7 +100,7 @@ class SqlitePartitionState:
         self._generations[last + 1] = now_ms
 
     def rows_since(self, version: int, after: int, limit: int) -> list[tuple[int, str, bytes]]:
-        """Rows whose version is above `version`, by place, from the place `after` on."""
+        """Rows with a version above `version`, by place, beyond the place `after`."""
         sql = "SELECT place, id, row FROM rows WHERE place > ? AND version > ? ORDER BY place LIMIT ?"
         return [(int(place), key, row) for place, key, row in self._database.rows(sql, (after, version, limit))]
 
