@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigError, Unavailable
-from deploy import programs
+from deploy import processes, programs
 from deploy.files import filled
 from deploy.ports import LOOPBACK
 from deploy.probes import ask_postgres
-from deploy.processes import run_as
 from deploy.server import Command, Place
 
 _NAME = "foryou"  # of the user, its password and the database
@@ -48,6 +47,7 @@ class PostgresServer:
         programs_folder, account = programs.postgres(), account_to_run_as()
         if not place.data.exists():
             _make(programs_folder, place.data, account)
+        _forget_the_dead(place.data / "postmaster.pid")
         settings = place.data / "postgresql.conf"
         settings.write_text(filled("postgres/postgresql.conf", host=LOOPBACK, port=place.port))
         return Command([str(programs_folder / "postgres"), "-D", str(place.data)], account, {"LC_ALL": "C.UTF-8"})
@@ -77,6 +77,14 @@ def _reachable(folder: Path) -> bool:
     return all(above.stat().st_mode & 0o001 for above in (folder, *folder.resolve().parents))
 
 
+def _forget_the_dead(lock: Path) -> None:
+    """Delete the lock file of a killed server that nobody has waited for, which PostgreSQL takes for a running one."""
+    if lock.is_file():
+        pid = lock.read_text().partition("\n")[0]
+        if pid.isdecimal() and not processes.mark(int(pid)):
+            lock.unlink()
+
+
 def _make(programs_folder: Path, data: Path, account: str) -> None:
     """A data folder with the user and the database, whole or not at all."""
     part = data.with_name(data.name + ".part")
@@ -98,7 +106,7 @@ def _make(programs_folder: Path, data: Path, account: str) -> None:
 
 def _run(command: list[str], folder: Path, account: str, given: str = "") -> None:
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    extra = run_as(account)
+    extra = processes.run_as(account)
     result = subprocess.run(
         command, input=given, capture_output=True, text=True, check=False, cwd=folder, env=environment, **extra
     )

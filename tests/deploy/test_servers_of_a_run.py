@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy import processes
+from deploy.stack import Stack
 from tests.integration import servers
 
 
@@ -35,6 +37,18 @@ def test_a_stack_that_runs_already_is_used(monkeypatch, needs_redis):
     address = kept.up(["redis"]).redis
     monkeypatch.setenv(servers.KEPT, str(kept.folder))
     assert servers.require("redis").redis == address
+
+
+def test_the_servers_of_a_run_that_was_killed_end_with_the_next(tmp_path, needs_redis):
+    lost, alive = tmp_path / "foryou-test-stacks-lost", tmp_path / "foryou-test-stacks-alive"
+    for folder, mark in ((lost, "1"), (alive, processes.mark(os.getpid()))):
+        Stack(folder / "shared").up(["redis"])
+        (folder / "owner").write_text(f"{os.getpid()} {mark}")
+    pid = Stack(lost / "shared").node("redis").pid()
+    servers.end_lost_runs(tmp_path)
+    assert not lost.exists() and not processes.mark(pid)
+    assert Stack(alive / "shared").node("redis").pid()
+    Stack(alive / "shared").remove()
 
 
 def test_names_are_unique():

@@ -1,6 +1,10 @@
 """The four servers together: they start once, keep what was acknowledged, and say how they are."""
 
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -9,6 +13,8 @@ from core.errors import NotFound
 from deploy.node import Record
 from deploy.stack import NAMES
 from tests.deploy import clients
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
@@ -32,6 +38,18 @@ def test_what_was_acknowledged_survives_a_kill(stack, name):
     assert name not in (stack.folder / "settings.env").read_text().lower()
     assert getattr(stack.start(name), name) == address
     assert read() == "kept"
+
+
+@pytest.mark.slow
+def test_a_killed_postgres_starts_again_while_its_parent_has_not_noticed(stack):
+    stack.down(["postgres"])
+    program = "from deploy.stack import Stack; import pathlib, sys; Stack(pathlib.Path(sys.argv[1])).up(); input()"
+    with subprocess.Popen([sys.executable, "-c", program, stack.folder], cwd=ROOT, stdin=subprocess.PIPE) as parent:
+        while not stack.node("postgres").pid() and parent.poll() is None:
+            time.sleep(0.05)
+        stack.kill("postgres")
+        stack.start("postgres")
+        parent.communicate(b"\n")
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from typing import NoReturn
 import pytest
 
 from core.errors import ForyouError
+from deploy import processes
 from deploy.redis_cluster import RedisCluster
 from deploy.stack import Addresses, Stack
 
@@ -31,6 +32,7 @@ _numbers = itertools.count(1)
 _process = uuid.uuid4().hex[:8]
 _begun_here = False  # a suite that a test runs in turn belongs to the outer one
 _CLUSTER = "redis-cluster"
+_PREFIX, _OWNER = "foryou-test-stacks-", "owner"
 
 
 def require(*names: str) -> Addresses:
@@ -65,18 +67,31 @@ def begin_run() -> None:
     global _begun_here
     if OF_THE_RUN in os.environ:
         return
-    folder = Path(tempfile.mkdtemp(prefix="foryou-test-stacks-"))
+    end_lost_runs(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     folder.chmod(0o711)  # the account of PostgreSQL passes through
+    (folder / _OWNER).write_text(f"{os.getpid()} {processes.mark(os.getpid())}")
     os.environ[OF_THE_RUN], _begun_here = str(folder), True
 
 
 def end_run() -> None:
     """End what this run started; the controller calls it after the last test."""
-    if not _begun_here:
-        return
-    for folder in filter(Path.is_dir, _runs().iterdir()):
+    if _begun_here:
+        _end(_runs())
+
+
+def end_lost_runs(folder: Path) -> None:
+    """End what runs that were killed left behind."""
+    for owner in folder.glob(f"{_PREFIX}*/{_OWNER}"):
+        pid, _, mark = owner.read_text().partition(" ")
+        if pid.isdecimal() and processes.mark(int(pid)) != mark:
+            _end(owner.parent)
+
+
+def _end(runs: Path) -> None:
+    for folder in filter(Path.is_dir, runs.iterdir()):
         (RedisCluster(folder) if folder.name == _CLUSTER else Stack(folder)).remove()
-    shutil.rmtree(_runs(), ignore_errors=True)
+    shutil.rmtree(runs, ignore_errors=True)
 
 
 @cache
