@@ -56,10 +56,13 @@ class EventLog(Protocol):
 
 
 class HistoryStore(Protocol):
-    """What each viewer has seen and how they reacted."""
+    """What each viewer has seen and how they reacted.
+
+    Records may come in any order and any number of times; what no viewer did (an empty viewer id) is passed over.
+    """
 
     async def record(self, records: Sequence[Record]) -> None:
-        """Apply viewer events; idempotent by (viewer, video, kind)."""
+        """Apply viewer events; durable when it returns. After Unavailable any part may be, so give all of it again."""
         ...
 
     async def seen(self, viewer_id: str) -> list[str]:

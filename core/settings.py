@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     cassandra_replication: int = Field(1, ge=1, description="replication factor of a keyspace that we create")
     cassandra_read: str = Field("LOCAL_ONE", description="consistency level of reads")
     cassandra_write: str = Field("LOCAL_QUORUM", description="consistency level of writes")
+    cassandra_timeout_ms: int = Field(2_000, ge=1, description="longest that Cassandra may take for a read, ms")
     redis: str = Field("redis://127.0.0.1:6379/0", description="Redis as a URL; rediss:// for TLS")
     redis_cluster: bool = Field(False, description="whether the URL names a node of a Redis Cluster")
     redis_prefix: str = Field("", description="goes before every key")

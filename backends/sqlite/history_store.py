@@ -56,6 +56,8 @@ class SqliteHistoryStore:
         reactions: list[tuple[str, str, str, int, int, int]] = []
         for record in records:
             event = record.event
+            if not event.viewer_id:
+                continue
             if isinstance(event, Impression | Watch):
                 key = (event.viewer_id, event.video_id)
                 if first.setdefault(key, event.time_ms) > event.time_ms:
