@@ -9,6 +9,7 @@
 Without them a laptop skips, with the reason; where CI is set a test that needs them fails.
 """
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -85,7 +86,8 @@ def end_lost_runs(folder: Path) -> None:
     for owner in folder.glob(f"{_PREFIX}*/{_OWNER}"):
         pid, _, mark = owner.read_text().partition(" ")
         if pid.isdecimal() and processes.mark(int(pid)) != mark:
-            _end(owner.parent)
+            with contextlib.suppress(FileNotFoundError):  # another run was faster
+                _end(owner.parent)
 
 
 def _end(runs: Path) -> None:
