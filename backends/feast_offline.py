@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,6 +49,8 @@ class SnapshotRetrievalJob(DaskRetrievalJob):
 class SnapshotOfflineStore(DaskOfflineStore):
     """Point-in-time joins over snapshot files."""
 
+    supports_filter_by_created_timestamp = True
+
     @staticmethod
     def get_historical_features(  # type: ignore[override]
         config: RepoConfig,
@@ -57,9 +60,11 @@ class SnapshotOfflineStore(DaskOfflineStore):
         registry: BaseRegistry,
         project: str,
         full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
         **kwargs: Any,
     ) -> RetrievalJob:
-        """For each row of `entity_df` (keys, `event_timestamp`), in its order, the state as of that moment."""
+        """For each row of `entity_df` (keys, `event_timestamp`), in its order, the state as of that moment; with
+        `filter_by_created_timestamp` only states that had been created by then."""
         if not isinstance(entity_df, pd.DataFrame) or _MOMENT not in entity_df.columns:
             raise InputError(f"A point-in-time join needs a data frame with keys and a column {_MOMENT}.")
         moments = pd.to_datetime(entity_df[_MOMENT], utc=True)
@@ -67,7 +72,8 @@ class SnapshotOfflineStore(DaskOfflineStore):
         def evaluate() -> Any:
             joined = pa.Table.from_pandas(entity_df.assign(**{_MOMENT: moments}), preserve_index=False)
             for view in feature_views:
-                joined = _append(joined, view, feature_refs, Path(config.repo_path or "."), full_feature_names)
+                repo = Path(config.repo_path or ".")
+                joined = _append(joined, view, feature_refs, repo, full_feature_names, filter_by_created_timestamp)
             return joined
 
         return SnapshotRetrievalJob(
@@ -89,7 +95,9 @@ def _datetime(moment: Any) -> datetime | None:
     return found
 
 
-def _append(joined: Any, view: FeatureView, refs: Sequence[str], repo: Path, full_names: bool) -> Any:
+def _append(
+    joined: Any, view: FeatureView, refs: Sequence[str], repo: Path, full_names: bool, created_cut_off: bool
+) -> Any:
     """The table with a view's requested features as of each row's moment."""
     alias = str(view.projection.name_to_use())  # type: ignore[no-untyped-call]
     names = [name for owner, _, name in (ref.partition(":") for ref in refs) if owner == alias]
@@ -97,7 +105,7 @@ def _append(joined: Any, view: FeatureView, refs: Sequence[str], repo: Path, ful
     key = view.projection.join_key_map.get(source_key, source_key)
     wanted = pd.DataFrame({"key": joined[key].to_pandas().astype(str), "at": _micros(joined[_MOMENT])})
     states = _snapshots(view, repo, source_key, names, wanted["key"].unique().tolist())
-    found = states.take(_last_before(wanted, states, view, source_key))
+    found = states.take(_last_before(wanted, states, view, source_key, created_cut_off))
     for name in names:
         joined = joined.append_column(f"{alias}__{name}" if full_names else name, found[name])
     return joined
@@ -115,15 +123,27 @@ def _snapshots(view: FeatureView, repo: Path, key: str, names: Sequence[str], id
     return table.sort_by([(time, "ascending") for time in times])
 
 
-def _last_before(wanted: pd.DataFrame, states: Any, view: FeatureView, key: str) -> Any:
-    """For each wanted key and moment the last state that is not newer (nor older than the view's ttl), else null."""
-    time = view.batch_source.timestamp_field  # type: ignore[union-attr]
-    stored = pd.DataFrame({"key": states[key].to_pandas().astype(str), "at": _micros(states[time])})
-    stored["state"] = range(len(stored))
+def _last_before(wanted: pd.DataFrame, states: Any, view: FeatureView, key: str, created_cut_off: bool) -> Any:
+    """For each wanted key and moment the last state that is not newer (nor older than the view's ttl), else null.
+
+    `states` are in order of (event time, created). One is visible from its event time on, under the cut-off from its
+    creation on where that is later; of those visible the last in order counts.
+    """
+    source = view.batch_source
+    event = _micros(states[source.timestamp_field])  # type: ignore[union-attr]
+    visible = event
+    if created_cut_off:
+        visible = np.maximum(event, _micros(states[source.created_timestamp_column]))  # type: ignore[union-attr]
+    stored = pd.DataFrame({"key": states[key].to_pandas().astype(str), "at": visible, "state": range(len(event))})
+    stored = stored.sort_values("at", kind="stable")
+    stored["state"] = stored.groupby("key")["state"].cummax()
     left = wanted.assign(row=range(len(wanted))).sort_values("at", kind="stable")
-    ttl_us = int(view.ttl.total_seconds() * 1e6) if view.ttl else 0
-    matched = pd.merge_asof(left, stored, on="at", by="key", tolerance=ttl_us or None)
-    return pa.array(matched.sort_values("row")["state"].astype("Int64"), pa.int64())
+    matched = pd.merge_asof(left, stored, on="at", by="key").sort_values("row")
+    found = matched["state"].astype("Int64")
+    if view.ttl:
+        age_us = matched["at"] - found.map(event)
+        found = found.mask(age_us > int(view.ttl.total_seconds() * 1e6))
+    return pa.array(found, pa.int64())
 
 
 def _micros(times: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,25 +52,33 @@ def _write(table: pa.Table, path: Path) -> None:
 
 def table_of(entity: EntityRows, rows: Mapping[str, bytes], event_time_ms: int, created_ms: int) -> pa.Table:
     """Packed rows as columns: the entity's key, the two times (UTC) and every raw field."""
+    event_us, created_us = (np.full(len(rows), ms * 1000, np.int64) for ms in (event_time_ms, created_ms))
+    return states_table(entity, list(rows), list(rows.values()), event_us, created_us)
+
+
+def states_table(
+    entity: EntityRows, ids: Sequence[str], rows: Sequence[bytes], event_us: Array, created_us: Array
+) -> pa.Table:
+    """Packed rows of any moments as columns, times in Unix microseconds; an id may come more than once."""
     records = _records(entity, rows)
     stamp = pa.timestamp("us", tz="UTC")
     columns: dict[str, Any] = {
-        entity.key: pa.array(list(rows), pa.string()),
-        EVENT_TIME: pa.array(np.full(len(rows), event_time_ms * 1000, np.int64)).cast(stamp),
-        CREATED: pa.array(np.full(len(rows), created_ms * 1000, np.int64)).cast(stamp),
+        entity.key: pa.array(ids, pa.string()),
+        EVENT_TIME: pa.array(event_us, pa.int64()).cast(stamp),
+        CREATED: pa.array(created_us, pa.int64()).cast(stamp),
     }
     for field in entity.fields:
         columns[field.name] = _column(records[field.name])
     return pa.table(columns)
 
 
-def _records(entity: EntityRows, rows: Mapping[str, bytes]) -> Array:
+def _records(entity: EntityRows, rows: Sequence[bytes]) -> Array:
     size = entity.dtype.itemsize
-    if wrong := set(map(len, rows.values())) - {size}:
+    if wrong := set(map(len, rows)) - {size}:
         raise CorruptData(
             f"A packed {entity.name} row has {min(wrong)} bytes where {size} are due; rebuild with `foryou train`."
         )
-    return np.frombuffer(b"".join(rows.values()), entity.layout)
+    return np.frombuffer(b"".join(rows), entity.layout)
 
 
 def _column(values: Array) -> pa.Array:

@@ -62,7 +62,8 @@ class OnlineFeatures:
         s, read = self._state, np.zeros(len(rows), READ_DTYPE)
         read["author"] = author = s.table.author[rows]
         read["trend"] = trend = trend_rows_of(s, rows, int(state_of(query)["profile"][0, 0]))
-        for name, counters, at in (("video", s.videos, rows), ("author", s.authors, author), ("trend", s.trends, trend)):
+        places = {"video": (s.videos, rows), "author": (s.authors, author), "trend": (s.trends, trend)}
+        for name, (counters, at) in places.items():
             read[f"{name}_version"] = counters.records["version"][at]
             read[f"{name}_applied_us"] = counters.records["applied_us"][at]
         return read

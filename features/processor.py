@@ -47,7 +47,7 @@ class Processor:
         clock: Clock = system_clock,
     ) -> None:
         self._log, self._models, self.state, self._surfaces = log, models, state, surfaces
-        self._clock = clock
+        self._clock, self._stamped_us = clock, 0
         self.applied = 0
 
     async def load(self) -> None:
@@ -124,7 +124,9 @@ class Processor:
         columns = columns_of(fresh, self.state.table, viewers, self._surfaces)
         records = await self._viewers(list(viewers))
         count_events(self.state, columns, records)
-        stamp_rows(self.state, columns, records, self._clock() * 1000)
+        # Each write has a microsecond of its own, so that a state can be told from the next one by time alone.
+        self._stamped_us = max(self._clock() * 1000, self._stamped_us + 1)
+        stamp_rows(self.state, columns, records, self._stamped_us)
         rows = self._changed(columns, list(viewers), records)
         await models.videos.apply(fresh)
         await models.history.record(fresh)
