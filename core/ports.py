@@ -121,8 +121,12 @@ class FeatureStore(Protocol):
         """One batched read, in the order asked for."""
         ...
 
-    async def write(self, rows: Mapping[str, Mapping[str, bytes]], applied_offset: int) -> None:
-        """Write rows by entity and id, and the log offset that they include, in one batch."""
+    async def write(self, rows: Mapping[str, Mapping[str, bytes]], applied: int | Mapping[str, int]) -> None:
+        """Write rows by entity and id, and how far into the log they go, in one batch, the latter last.
+
+        `applied` is the offset of the one log, or an offset for each mark ("viewer:3") where several writers share
+        the store; marks that are not named stay. Rows that are written again change nothing.
+        """
         ...
 
     async def scan(self, entity: str) -> list[tuple[str, bytes]]:
@@ -130,7 +134,11 @@ class FeatureStore(Protocol):
         ...
 
     async def applied_offset(self) -> int:
-        """The log offset that the stored rows include, 0 at first."""
+        """The offset of the one log that the stored rows include, 0 at first."""
+        ...
+
+    async def marks(self, names: Sequence[str]) -> list[int]:
+        """The offsets last written under these marks, in the order asked for, 0 for each that is not there."""
         ...
 
 

@@ -12,6 +12,8 @@ CREATE TABLE IF NOT EXISTS features (
 CREATE TABLE IF NOT EXISTS feature_facts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID
 """
 
+_ONE_LOG = "applied_offset"
+
 
 class SqliteFeatureStore:
     """Packed rows written under one feature schema; SchemaMismatch when the file holds another's."""
@@ -34,15 +36,19 @@ class SqliteFeatureStore:
         found: dict[str, bytes] = dict(self._database.select_in(sql, ids, (entity,)))
         return [found.get(key) for key in ids]
 
-    async def write(self, rows: Mapping[str, Mapping[str, bytes]], applied_offset: int) -> None:
-        """Write rows by entity and id, and the log offset that they include, in one transaction."""
+    async def write(self, rows: Mapping[str, Mapping[str, bytes]], applied: int | Mapping[str, int]) -> None:
+        """Write rows by entity and id, and how far into the log they go, in one transaction."""
         with self._database.transaction():
             for entity, by_id in rows.items():
                 self._database.execute_many(
                     "INSERT OR REPLACE INTO features VALUES (?, ?, ?)",
                     ((entity, key, by_id[key]) for key in sorted(by_id)),
                 )
-            self._put_fact("applied_offset", applied_offset)
+            if isinstance(applied, int):
+                self._put_fact(_ONE_LOG, applied)
+            else:
+                for name, offset in applied.items():
+                    self._put_fact(_mark(name), offset)
 
     async def scan(self, entity: str) -> list[tuple[str, bytes]]:
         """Every row of an entity, by id."""
@@ -53,7 +59,11 @@ class SqliteFeatureStore:
 
     async def applied_offset(self) -> int:
         """The log offset that the stored rows include, 0 at first."""
-        return int(self._fact("applied_offset") or 0)
+        return int(self._fact(_ONE_LOG) or 0)
+
+    async def marks(self, names: Sequence[str]) -> list[int]:
+        """The offsets last written under these marks, 0 for each that is not there."""
+        return [int(self._fact(_mark(name)) or 0) for name in names]
 
     def _fact(self, name: str) -> str | int | None:
         found = self._database.row("SELECT value FROM feature_facts WHERE name = ?", (name,))
@@ -71,3 +81,7 @@ class SqliteFeatureStore:
             with database.transaction():
                 database.execute("DELETE FROM features", ())
                 database.execute("DELETE FROM feature_facts", ())
+
+
+def _mark(name: str) -> str:
+    return f"applied:{name}"

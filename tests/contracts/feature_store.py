@@ -51,3 +51,11 @@ class FeatureStoreContract:
         self.open_features(tmp_path, "s1")
         with pytest.raises(SchemaMismatch, match=r"s1.*s2.*`foryou train`"):
             self.open_features(tmp_path, "s2")
+
+    def test_each_writer_moves_its_own_mark(self, store: FeatureStore) -> None:
+        asyncio.run(store.write({"viewer": {"x": b"1"}}, {"viewer:0": 7, "viewer:1": 3}))
+        asyncio.run(store.write({}, {"viewer:1": 9}))
+        asyncio.run(store.write({"viewer": {"x": b"2"}}, {}))
+        assert asyncio.run(store.marks(["viewer:1", "counter:0", "viewer:0"])) == [9, 0, 7]
+        assert asyncio.run(store.marks([])) == []
+        assert asyncio.run(store.applied_offset()) == 0
