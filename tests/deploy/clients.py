@@ -9,7 +9,7 @@ from deploy import programs
 from tests.integration.servers import unique
 
 
-def kafka(address):
+def kafka(address, replicas=1):
     """(write, read) of one record."""
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -19,7 +19,7 @@ def kafka(address):
     async def write(word):
         admin = AIOKafkaAdminClient(bootstrap_servers=address)
         await admin.start()
-        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await admin.create_topics([NewTopic(topic, 1, replicas)])
         await admin.close()
         async with AIOKafkaProducer(bootstrap_servers=address, acks="all") as producer:
             await producer.send_and_wait(topic, word.encode())

@@ -1,5 +1,10 @@
 """The clusters of several nodes that tests may ask for."""
 
+import pytest
+
+from core.errors import ForyouError
+from deploy.kafka_cluster import KafkaCluster
+from tests.deploy import clients
 from tests.integration import servers
 
 
@@ -15,3 +20,17 @@ def test_a_redis_cluster_of_three_serves_every_slot():
     masters = {client.get_node_from_key(key).port for key in keys}
     client.close()
     assert masters == set(ports)
+
+
+@pytest.mark.slow
+def test_what_three_brokers_acknowledged_is_there_without_one_of_them(tmp_path):
+    cluster = KafkaCluster(tmp_path)
+    try:
+        write, read = clients.kafka(cluster.up(), replicas=3)
+        write("kept")
+        cluster.nodes[0].kill()
+        assert read() == "kept"
+    except ForyouError as error:
+        servers.give_up(error.sentence)
+    finally:
+        cluster.remove()
