@@ -1,5 +1,6 @@
 """Tables on SQLite: users, and how they stand to each other."""
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -7,16 +8,20 @@ import msgspec
 
 from backends.sqlite.database import Database
 from core.catalogue import Relations, ViewerRecord
+from core.errors import InputError
 from core.events import Block, Follow, HideAuthor, Unblock, Unfollow
 from core.ports import Record
+from core.social import check_user
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS usernames (username TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS relations (
   viewer TEXT NOT NULL, kind TEXT NOT NULL, author TEXT NOT NULL, stands INTEGER NOT NULL,
   time_ms INTEGER NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (viewer, kind, author)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS blocked_by ON relations (author) WHERE kind = 'block'
+CREATE INDEX IF NOT EXISTS blocked_by ON relations (author) WHERE kind = 'block';
+CREATE INDEX IF NOT EXISTS followed_by ON relations (author) WHERE kind = 'follow' AND stands
 """
 # The last word counts: by event time, then by place on the log.
 _RELATE = """
@@ -44,14 +49,27 @@ class SqliteTables:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create(_SCHEMA)
+        database.create(SCHEMA)
 
     async def put_users(self, users: Sequence[ViewerRecord]) -> None:
-        """Insert or replace."""
-        self._database.execute_many(
-            "INSERT OR REPLACE INTO users VALUES (?, ?)",
-            ((user.user_id, _encode(user)) for user in users),
-        )
+        """Insert or replace. InputError for a username that another user has."""
+        for user in users:
+            check_user(user)
+        last = {user.user_id: user for user in users}
+        with self._database.transaction():
+            self._database.execute_many(
+                "INSERT OR REPLACE INTO users VALUES (?, ?)", ((key, _encode(user)) for key, user in last.items())
+            )
+            self._database.execute_many("DELETE FROM usernames WHERE id = ?", ((key,) for key in last))
+            self._name([user for user in last.values() if user.username])
+
+    def _name(self, users: Sequence[ViewerRecord]) -> None:
+        try:
+            self._database.execute_many(
+                "INSERT INTO usernames VALUES (?, ?)", ((user.username, user.user_id) for user in users)
+            )
+        except sqlite3.IntegrityError as error:
+            raise InputError("A username that must be unique is taken by another user; choose another.") from error
 
     async def users(self, user_ids: Sequence[str]) -> list[ViewerRecord | None]:
         """In the order asked for, None for each unknown one."""

@@ -9,15 +9,18 @@ from backends.sqlite.event_log import SqliteEventLog
 from backends.sqlite.feature_store import SqliteFeatureStore
 from backends.sqlite.history_store import SqliteHistoryStore
 from backends.sqlite.slate_store import SqliteSlateStore
+from backends.sqlite.social import SqliteComments, SqliteLikes, SqliteTotals
 from backends.sqlite.tables import SqliteTables
 from backends.sqlite.video_store import SqliteVideoStore
 from core.clock import Clock
 from core.ports import Bytes, EventLog, FeatureStore, HistoryStore, SlateStore, Tables, VideoStore
 from tests.contracts.bytes import BytesContract
+from tests.contracts.comments import CommentsContract, Talk
 from tests.contracts.event_log import EventLogContract
 from tests.contracts.events import impression, records
 from tests.contracts.feature_store import FeatureStoreContract
 from tests.contracts.history_store import HistoryStoreContract
+from tests.contracts.likes import LikesContract, Social
 from tests.contracts.slate_store import SlateStoreContract
 from tests.contracts.tables import TablesContract
 from tests.contracts.video_store import VideoStoreContract
@@ -43,8 +46,20 @@ class TestSqliteHistoryStore(HistoryStoreContract):
 
 
 class TestSqliteTables(TablesContract):
-    def open_tables(self, folder: Path) -> Tables:
+    async def open_tables(self, folder: Path) -> Tables:
         return SqliteTables(Database(folder / "state.db", durable=False))
+
+
+class TestSqliteLikes(LikesContract):
+    async def open_social(self, folder: Path) -> Social:
+        database = Database(folder / "state.db", durable=False)
+        return Social(SqliteTables(database), SqliteLikes(database), SqliteTotals(database))
+
+
+class TestSqliteComments(CommentsContract):
+    async def open_talk(self, folder: Path) -> Talk:
+        database = Database(folder / "state.db", durable=False)
+        return Talk(SqliteComments(database), SqliteTotals(database))
 
 
 class TestSqliteVideoStore(VideoStoreContract):

@@ -1,0 +1,1 @@
+"""PostgreSQL: users, how they stand to each other, likes, comments and their exact counts."""
