@@ -31,6 +31,18 @@ class Appended:
     duplicate: bool
 
 
+class EventReader(Protocol):
+    """A numbered sequence of events: an EventLog, or the archive and the log of a cluster as one."""
+
+    async def read(self, after: int, limit: int) -> list[Record]:
+        """At most `limit` records with an offset above `after`, in order."""
+        ...
+
+    async def end(self) -> int:
+        """The last offset, 0 when empty."""
+        ...
+
+
 class EventLog(Protocol):
     """The durable, ordered, idempotent log of events; offsets start at 1."""
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.arrays import Array
 from core.events import AuthorEvent, Impression, VideoEvent, Watch
-from core.ports import EventLog, Record
+from core.ports import EventReader, Record
 from core.video_table import VideoTable, Vocabulary
 from features.layout import LONG_VIEW_MS, OP, SKIP_MS
 from features.raw import Operations
@@ -131,7 +131,7 @@ def watch_labels(event: Watch) -> tuple[bool, bool]:
 
 
 async def read_columns(
-    log: EventLog, table: VideoTable, surfaces: Vocabulary, until: int = 0
+    log: EventReader, table: VideoTable, surfaces: Vocabulary, until: int = 0
 ) -> tuple[EventColumns, dict[str, int]]:
     """All viewer events of the log up to the offset `until` (0: its end), and the row of each viewer."""
     viewers: dict[str, int] = {}

@@ -6,7 +6,7 @@ import numpy as np
 
 from candidate_gen.interactions import Interactions
 from core.arrays import Array
-from core.ports import EventLog, Tables, VideoStore
+from core.ports import EventReader, Tables, VideoStore
 from core.video_table import Vocabulary
 from features.batch import BatchDriver
 from features.columns import EventColumns, read_columns
@@ -45,7 +45,7 @@ class LogData:
         return Words.of(self.state, self.surfaces, common)
 
 
-async def load_log(log: EventLog, videos: VideoStore, tables: Tables) -> LogData:
+async def load_log(log: EventReader, videos: VideoStore, tables: Tables) -> LogData:
     """Read the log to its end; the catalogue must have been brought up to date before."""
     end = await log.end()
     table = await videos.load()
