@@ -34,7 +34,8 @@ class Addresses:
     def variables(self) -> dict[str, str]:
         """The settings that make the product use them."""
         values = {f"FORYOU_{field.name.upper()}": getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value}
+        whole = {"FORYOU_BACKENDS": "cluster"} if all(values.values()) else {}
+        return {name: value for name, value in values.items() if value} | whole
 
     def exports(self) -> str:
         """The same as lines for a shell."""

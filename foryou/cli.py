@@ -8,7 +8,7 @@ import typer
 
 from core.errors import ForyouError, StorageFull
 from core.settings import wait_quietly
-from foryou.commands import demo, feed, importing, serving, stack, training, world
+from foryou.commands import demo, feed, importing, serving, stack, training, work, world
 
 EXIT_CODES = """Exit codes
 
@@ -45,6 +45,7 @@ def build() -> typer.Typer:
     app.command()(demo.demo)
     app.command()(world.world)
     app.add_typer(importing.group(), name="import")
+    app.add_typer(work.group(), name="work")
     app.command()(training.train)
     app.command()(training.evaluate)
     app.command()(serving.serve)

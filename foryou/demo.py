@@ -27,9 +27,10 @@ class DemoPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     data: str = ""
     world: WorldSize | None = None
+    stack: bool = False
 
     def __str__(self) -> str:
-        return self.data or str(self.world)
+        return (self.data or str(self.world)) + (" on the stack" if self.stack else "")
 
 
 class DemoMarks(msgspec.Struct, kw_only=True):
@@ -45,7 +46,7 @@ def prepare(settings: "Settings", plan: DemoPlan, steps: "Steps") -> "Manifest":
     from foryou.commands.training import config_of, train_home
 
     home = settings.home
-    marks = _marks(home, plan)
+    marks = make_home(home, plan)
 
     def once(step: str, work: Callable[[], object]) -> None:
         if step not in marks.done:
@@ -67,8 +68,8 @@ def prepare(settings: "Settings", plan: DemoPlan, steps: "Steps") -> "Manifest":
     return manifest
 
 
-def _marks(home: Path, plan: DemoPlan) -> DemoMarks:
-    """The marks of the home; InputError where it was made from something else."""
+def make_home(home: Path, plan: DemoPlan) -> DemoMarks:
+    """Make the home, or find it made; the marks of the home; InputError where it was made from something else."""
     from foryou.stores import LOG_FILE
 
     path = home / MARKS_FILE

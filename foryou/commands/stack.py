@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.errors import InputError, NotFound
+from core.errors import ConfigError, InputError, NotFound
 from foryou.commands.home import HomeOption, JsonOption, command, settings_of
 from foryou.console import note, show_json, show_table
 
@@ -32,6 +32,7 @@ def group() -> typer.Typer:
         help="Run Kafka, Cassandra, Redis and PostgreSQL on this machine, without containers.", no_args_is_help=True
     )
     app.command()(up)
+    app.command()(init)
     app.command()(down)
     app.command()(status)
     app.command()(logs)
@@ -149,6 +150,22 @@ def _followed(paths: dict[str, Path], ends: dict[str, int]) -> Iterator[tuple[st
             for line in whole.decode(errors="replace").splitlines():
                 yield each, line
         time.sleep(_POLL_S)
+
+
+def init(home: HomeOption = None) -> None:
+    """Make what the cluster of the settings lacks: topics, keyspace and tables; again changes nothing.
+
+    Example: foryou stack init
+    """
+    from foryou.cluster import initialise
+
+    settings = settings_of(home=home)
+    if settings.backends != "cluster":
+        raise ConfigError(
+            'The settings name no cluster; run `eval "$(foryou stack up)"`, or set FORYOU_BACKENDS=cluster.'
+        )
+    for line in initialise(settings):
+        note(line)
 
 
 def _stack(settings: "Settings") -> "Stack":

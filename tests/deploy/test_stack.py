@@ -25,7 +25,13 @@ def test_a_second_up_finds_the_running_servers(stack):
     assert [(s.server, s.state) for s in after] == [(name, "ready") for name in NAMES]
     assert [s.pid for s in after] == [s.pid for s in before]
     assert (stack.folder / "settings.env").read_text() == addresses.exports()
-    assert list(addresses.variables()) == ["FORYOU_KAFKA", "FORYOU_CASSANDRA", "FORYOU_REDIS", "FORYOU_POSTGRES"]
+    assert list(addresses.variables()) == [
+        "FORYOU_KAFKA",
+        "FORYOU_CASSANDRA",
+        "FORYOU_REDIS",
+        "FORYOU_POSTGRES",
+        "FORYOU_BACKENDS",
+    ]
 
 
 @pytest.mark.slow

@@ -1,0 +1,62 @@
+"""`foryou work`: the processes that move events from the log into what the feed reads."""
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.errors import ConfigError
+from foryou.commands.home import HomeOption, settings_of
+from foryou.console import note
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+
+
+def group() -> typer.Typer:
+    """The commands under `foryou work`."""
+    app = typer.Typer(help="Work on the event stream of a cluster, until it is stopped.", no_args_is_help=True)
+    app.callback()(lambda: None)
+    app.command()(features)
+    return app
+
+
+def features(
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this role: catalogue, viewers, counters, history, relations, archive; all without.",
+            show_default=False,
+        ),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Work on the stream: events become history, relations, feature rows, counters and the archive.
+
+    Any number of these processes share the partitions; each role has a consumer group of its own.
+
+    Example: foryou work features --role viewers --role counters
+    """
+    settings = settings_of(home=home)
+    if settings.backends != "cluster":
+        raise ConfigError(
+            "A worker needs a cluster: the embedded product applies its events itself. Start servers with"
+            " `foryou stack up`, take over the settings that it prints, and set FORYOU_BACKENDS=cluster."
+        )
+    asyncio.run(_work(settings, tuple(role or ())))
+
+
+async def _work(settings: "Settings", roles: tuple[str, ...]) -> None:
+    from core.clock import system_clock
+    from foryou.cluster import open_cluster
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    cluster = await open_cluster(settings, system_clock)
+    try:
+        await cluster.work(roles, stop, note)
+    finally:
+        await cluster.close()

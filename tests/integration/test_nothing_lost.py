@@ -1,0 +1,94 @@
+"""Under a steady load each server, the worker and a replica are killed in turn; nothing acknowledged is lost."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from statistics import quantiles
+
+import pytest
+from tests.integration.audit import audit
+
+from tests.integration import servers
+from tests.integration.steady_load import SteadyLoad
+from tests.integration.trained_cluster import trained_cluster
+
+OUTAGE_S, RECOVERY_S = 4.0, 5.0
+VICTIMS = ("kafka", "redis", "cassandra", "postgres", "worker", "replica")
+DEADLINE_S = 1.0  # a replica's own budget is 0.3 s; two busy cores, five servers and the load share this machine
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    stack = servers.stack_of_its_own("nothing-lost")
+    with trained_cluster(tmp_path_factory.mktemp("nothing-lost"), stack) as running:
+        yield running
+
+
+async def _outages(cluster, load, phases):
+    """Kill one after the other, each away for a while."""
+    await asyncio.sleep(RECOVERY_S)
+    for victim in VICTIMS:
+        began = time.time()
+        program = cluster.programs.get(victim if victim == "worker" else "replica-1")
+        if victim in ("worker", "replica"):
+            program.kill()
+            await asyncio.sleep(OUTAGE_S)
+            await asyncio.to_thread(program.start)
+        else:
+            await asyncio.to_thread(cluster.stack.kill, victim)
+            await asyncio.sleep(OUTAGE_S)
+            await asyncio.to_thread(cluster.stack.start, victim)
+        phases[victim] = (began, time.time())
+        await asyncio.sleep(RECOVERY_S)
+    load.stop()
+
+
+@pytest.mark.slow
+def test_whatever_is_killed_every_acknowledged_event_is_kept_once_and_the_feed_goes_on(cluster):
+    viewers = [f"u{number}" for number in range(40)]
+    rng = random.Random(1)
+    table = cluster.catalogue()
+    videos = rng.sample(table.video_ids, 200)
+    load = SteadyLoad(cluster.replicas(), viewers, videos, table.authors.words[1:40], cluster.bearer)
+    phases = {}
+
+    async def everything():
+        await asyncio.gather(load.run(), _outages(cluster, load, phases))
+
+    asyncio.run(everything())
+    found = asyncio.run(audit(cluster, load.record, viewers))
+    _tell(load.record, found, phases)
+    assert not load.record.rejected
+    assert len(load.record.acknowledged) > 500
+    assert found.lost == [] and found.stored_twice == []
+    assert found.wrong_rows == [] and found.wrong_totals == []
+    for victim, (start, end) in phases.items():
+        answered = [
+            a for a in load.record.between(start, end) if not (victim == "replica" and a.replica == "replica-1")
+        ]
+        assert answered, victim
+        failed = [a for a in answered if a.status != 200]
+        assert failed == [], victim
+        assert all(asked.videos for asked in answered), victim
+
+
+def _tell(record, found, phases):
+    """The figures, on the terminal with -s and in the report of a failure."""
+    print(
+        f"\nsent {len(record.sent):,}  acknowledged {len(record.acknowledged):,}  stored {found.stored:,}"
+        f"  duplicates {found.duplicates_on_log:,} on the log, {len(found.stored_twice)} in history"
+        f"  lost {len(found.lost)}   (sent again {record.resent:,}; refusals {dict(record.refusals)})"
+    )
+    for victim, (start, end) in phases.items():
+        answered = record.between(start, end)
+        own = [a for a in answered if victim == "replica" and a.replica == "replica-1"]
+        others = [a for a in answered if a not in own]
+        times = sorted(a.seconds for a in others) or [0.0]
+        p99 = quantiles(times, n=100)[98] if len(times) > 1 else times[0]
+        left_out = Counter(part for a in others for part in a.degraded)
+        print(
+            f"{victim:>10} away {end - start:4.1f} s: {len(others)} feeds, {sum(a.status != 200 for a in others)} errors,"
+            f" p50 {times[len(times) // 2] * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms, degraded {dict(left_out)}"
+            + (f"; its own: {len(own)} requests, {sum(a.status != 200 for a in own)} failed" if own else "")
+        )

@@ -1,0 +1,68 @@
+"""A tiny world imported, streamed and trained on real servers, with a worker and two replicas running."""
+
+import asyncio
+from contextlib import contextmanager
+
+from core.clock import system_clock
+from core.settings import Settings
+from serving.auth import DevKeys
+from tests.integration import servers
+from tests.integration.running_cluster import RunningCluster
+
+VIEWERS, VIDEOS, IMPRESSIONS, DAYS = "200", "800", "8000", "5"
+
+
+class TrainedCluster(RunningCluster):
+    """What the tests of a whole cluster need."""
+
+    def __init__(self, home, stack):
+        super().__init__(home, stack.addresses(), servers.unique("t"))
+        self.stack = stack
+        self._keys = None
+
+    def configured(self, **fields):
+        """The settings as an object."""
+        return Settings(home=self.home, **self.settings() | fields)
+
+    def bearer(self, viewer):
+        """A token of the viewer."""
+        if self._keys is None:
+            self._keys = DevKeys.ensure(self.home / "keys")
+        return self._keys.issue(viewer, ttl_s=3_600, clock=system_clock)
+
+    def replicas(self):
+        return [program for name, program in self.programs.items() if name.startswith("replica")]
+
+    def catalogue(self):
+        """The VideoTable, as everyone has it."""
+        from foryou.cluster import open_cluster
+
+        async def load():
+            cluster = await open_cluster(self.configured(), system_clock)
+            try:
+                return await cluster.stores().videos.load()
+            finally:
+                await cluster.close()
+
+        return asyncio.run(load())
+
+
+@contextmanager
+def trained_cluster(folder, stack, replicas=2):
+    """Servers up, a world streamed through them, a bundle trained, programs running."""
+    try:
+        stack.up()
+    except Exception as error:
+        servers.give_up(str(error))
+    cluster = TrainedCluster(folder / "home", stack)
+    try:
+        cluster.run("stack", "init")
+        cluster.worker()
+        cluster.run("world", "--viewers", VIEWERS, "--videos", VIDEOS, "--impressions", IMPRESSIONS, "--days", DAYS)
+        cluster.run("train", "--rounds", "20", "--epochs", "1", "--threads", "1")
+        for number in range(1, replicas + 1):
+            cluster.replica(f"replica-{number}")
+        yield cluster
+    finally:
+        cluster.stop()
+        stack.down()
