@@ -178,6 +178,14 @@ class SlateStore(Protocol):
         ...
 
 
+class SlateLog(Protocol):
+    """Every served slate in the order in which they were logged: what training and checks read."""
+
+    async def logged(self, after: int, limit: int) -> list[tuple[int, Slate, SlateDetail | None]]:
+        """At most `limit` slates after a place, each with its place; a slate may come twice."""
+        ...
+
+
 class Bytes(Protocol):
     """Short-lived bytes by key. In every cache key the part in braces decides the node: "{u12}:session"."""
 

@@ -13,7 +13,7 @@ from backends.sqlite.slate_store import SqliteSlateStore
 from backends.sqlite.tables import SqliteTables
 from backends.sqlite.video_store import SqliteVideoStore
 from core.clock import Clock
-from core.ports import EventLog, EventSink, FeatureStore, HistoryStore, SlateStore, Tables, VideoStore
+from core.ports import EventLog, EventSink, FeatureStore, HistoryStore, SlateLog, SlateStore, Tables, VideoStore
 from core.video_table import Vocabulary
 from features.definitions import schema_hash
 from features.processor import Processor, ReadModels
@@ -52,6 +52,7 @@ class Stores:
     sink: EventSink | None = None
     known: LastKnownRelations | None = None
     users: KnownUsers | None = None
+    slate_log: SlateLog | None = None
 
     async def imported(self, told: Progress) -> None:
         """After an import: nothing is to be done where it wrote the log itself."""
@@ -98,7 +99,8 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
         tables=SqliteTables(tables),
         videos=SqliteVideoStore(state),
         features=SqliteFeatureStore(state, schema_hash()),
-        slates=SqliteSlateStore(slates),
+        slates=(slate_store := SqliteSlateStore(slates)),
+        slate_log=slate_store,
         transaction=state.transaction,
         close=close,
         follow=follow,

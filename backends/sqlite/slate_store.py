@@ -59,6 +59,17 @@ class SqliteSlateStore:
         sql = "SELECT record FROM slates WHERE session = ? ORDER BY number"
         return _slates(self._database.rows(sql, (session_id,)))
 
+    async def logged(self, after: int, limit: int) -> list[tuple[int, Slate, SlateDetail | None]]:
+        """At most `limit` slates after a place, each with its place and its detail where there is one."""
+        sql = (
+            "SELECT number, record, slate_details.id, served, whole FROM slates LEFT JOIN slate_details USING (id)"
+            " WHERE number > ? ORDER BY number LIMIT ?"
+        )
+        return [
+            (number, decode_slate(record), SlateDetail(slate_id=of, served=served, full=full) if of else None)
+            for number, record, of, served, full in self._database.rows(sql, (after, limit))
+        ]
+
 
 def _slates(rows: Iterable[Row]) -> list[Slate]:
     return [decode_slate(raw) for (raw,) in rows]
