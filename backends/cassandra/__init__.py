@@ -1,0 +1,1 @@
+"""Cassandra: what each viewer has seen and done, for ninety days."""
