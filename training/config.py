@@ -53,6 +53,7 @@ class TrainConfig(BaseModel):
     tower_share: float = Field(0.45, gt=0, lt=1, description="share of the impressions before the heads' window")
     valid_share: float = Field(0.12, gt=0, lt=1, description="share of the impressions that stop and calibrate")
     max_head_rows: int = Field(500_000, ge=1, description="most rows that heads are trained on; a sample beyond")
+    min_logged_rows: int = Field(20_000, ge=1, description="fewest joined rows on which heads are fitted")
     rounds: int = Field(200, ge=1, description="trees of a head at most")
     feature_share: float = Field(0.5, gt=0, le=1, description="share of the features that a tree may use")
     refit_towers: bool = Field(True, description="train the served towers again on everything before the test")

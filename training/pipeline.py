@@ -12,6 +12,7 @@ from features.dataset import Rows
 from training.bundle_writer import crown, write_bundle
 from training.config import TrainConfig
 from training.cross import CrossFeatures
+from training.feedback.rows import LoggedRows
 from training.log_data import LogData
 from training.metrics import auc, calibration_error, logloss, mae, rmse
 from training.progress import Progress, silent
@@ -38,17 +39,27 @@ class Fitted:
 
 
 def fit(
-    data: LogData, config: TrainConfig, scratch: Path, progress: Progress = silent, test_day: int | None = None
+    data: LogData,
+    config: TrainConfig,
+    scratch: Path,
+    progress: Progress = silent,
+    test_day: int | None = None,
+    logged: LoggedRows | None = None,
 ) -> Fitted:
-    """Replay, split, towers, heads; with `test_day` nothing of that day or later is learned from."""
+    """Replay, split, towers, heads; with `test_day` nothing of that day or later is learned from. With `logged` the
+    heads learn from the rows that serving logged, and nothing is replayed for them."""
     _limit_threads(config.threads)
     impressions = data.events.time_ms[data.events.surface > 0]
     split = split_at(np.sort(impressions), config.tower_share, config.valid_share, config.utc_offset_h, test_day)
-    rows = data.driver.run(split.heads_from_ms, scratch, lambda done, total: progress("features", done, total))
+    if logged is not None:
+        split, rows = logged.split(split, config.valid_share), logged.rows
+    else:
+        rows = data.driver.run(split.heads_from_ms, scratch, lambda done, total: progress("features", done, total))
     watches, table = data.interactions(), data.state.table
     early = fit_retrieval(watches, table, split.heads_from_ms, config, progress, "two towers, first fit")
     cross = CrossFeatures(early, table, split.heads_from_ms)
-    ranking = fit_ranking(rows, split, cross, data.driver.records, config, progress)
+    weights = logged.weights if logged is not None else None
+    ranking = fit_ranking(rows, split, cross, data.driver.records, config, progress, weights)
     serving = early
     if config.refit_towers:
         epochs = best_epochs(early.curve)
@@ -63,10 +74,15 @@ def fit(
 
 
 def train(
-    data: LogData, config: TrainConfig, home: Path, now_ms: int, progress: Progress = silent
+    data: LogData,
+    config: TrainConfig,
+    home: Path,
+    now_ms: int,
+    progress: Progress = silent,
+    logged: LoggedRows | None = None,
 ) -> tuple[Manifest, Fitted]:
     """Fit on the whole log, write the bundle, make it the champion, log the run to MLflow."""
-    fitted = fit(data, config, home / "scratch", progress)
+    fitted = fit(data, config, home / "scratch", progress, logged=logged)
     skipped = tuple(f"head {name}: {reason}" for name, reason in fitted.ranking.trained.skipped.items())
     progress("bundle", 0, 2)
     bundles = home / "bundles"

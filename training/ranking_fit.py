@@ -48,9 +48,16 @@ def codes_of(rows: Rows, index: Array, cross: CrossFeatures, records: Array, bin
 
 
 def fit_ranking(
-    rows: Rows, split: Split, cross: CrossFeatures, records: Array, config: TrainConfig, progress: Progress
+    rows: Rows,
+    split: Split,
+    cross: CrossFeatures,
+    records: Array,
+    config: TrainConfig,
+    progress: Progress,
+    weights: Array | None = None,
 ) -> RankingFit:
-    """Heads on [heads_from, valid_from), stopped and calibrated on [valid_from, test_from)."""
+    """Heads on [heads_from, valid_from), stopped and calibrated on [valid_from, test_from); `weights` [rows] weigh
+    the first part."""
     rng = np.random.default_rng(config.seed)
     watched = ~np.isnan(rows.labels["long_view"])
     train = rows.select(watched & (rows.time_ms >= split.heads_from_ms) & (rows.time_ms < split.valid_from_ms))
@@ -70,7 +77,8 @@ def fit_ranking(
         progress("ranking heads", 100 * number + 100 * iteration // rounds, 100 * len(heads))
 
     trained = train_heads(
-        train_codes, labels, valid_codes, valid_labels, RANKER_NAMES, heads, threads=config.threads, progress=report
-    )
+        train_codes, labels, valid_codes, valid_labels, RANKER_NAMES, heads,
+        weights=None if weights is None else weights[train], threads=config.threads, progress=report,
+    )  # fmt: skip
     progress("ranking heads", 100 * len(heads), 100 * len(heads))
     return RankingFit(trained.ranker(bins, valid_codes, valid_labels), trained, train, valid)
