@@ -3,23 +3,23 @@
 import asyncio
 from pathlib import Path
 
-from backends.memory import MemoryBytes
 from backends.sqlite.database import Database
 from backends.sqlite.event_log import SqliteEventLog
 from backends.sqlite.feature_store import SqliteFeatureStore
 from backends.sqlite.history_store import SqliteHistoryStore
+from backends.sqlite.interactions import SqliteInteractions
 from backends.sqlite.slate_store import SqliteSlateStore
 from backends.sqlite.social import SqliteComments, SqliteLikes, SqliteTotals
 from backends.sqlite.tables import SqliteTables
 from backends.sqlite.video_store import SqliteVideoStore
-from core.clock import Clock
-from core.ports import Bytes, EventLog, FeatureStore, HistoryStore, SlateStore, Tables, VideoStore
-from tests.contracts.bytes import BytesContract
+from core.history import Interactions
+from core.ports import EventLog, FeatureStore, HistoryStore, SlateStore, Tables, VideoStore
 from tests.contracts.comments import CommentsContract, Talk
 from tests.contracts.event_log import EventLogContract
 from tests.contracts.events import impression, records
 from tests.contracts.feature_store import FeatureStoreContract
 from tests.contracts.history_store import HistoryStoreContract
+from tests.contracts.interactions import InteractionsContract
 from tests.contracts.likes import LikesContract, Social
 from tests.contracts.slate_store import SlateStoreContract
 from tests.contracts.tables import TablesContract
@@ -45,6 +45,11 @@ class TestSqliteHistoryStore(HistoryStoreContract):
             assert asyncio.run(store.seen(f"u{viewer}")) == expected
 
 
+class TestSqliteInteractions(InteractionsContract):
+    def open_interactions(self, folder: Path) -> Interactions:
+        return SqliteInteractions(Database(folder / "state.db", durable=False))
+
+
 class TestSqliteTables(TablesContract):
     async def open_tables(self, folder: Path) -> Tables:
         return SqliteTables(Database(folder / "state.db", durable=False))
@@ -68,7 +73,7 @@ class TestSqliteVideoStore(VideoStoreContract):
 
 
 class TestSqliteFeatureStore(FeatureStoreContract):
-    def open_features(self, folder: Path, schema: str = "s1") -> FeatureStore:
+    async def open_features(self, folder: Path, schema: str = "s1") -> FeatureStore:
         return SqliteFeatureStore(Database(folder / "state.db", durable=False), schema)
 
 
@@ -83,17 +88,3 @@ class TestSqliteSlateStore(SlateStoreContract):
         for number in range(4):
             asyncio.run(store.append(slate(number)))
         assert asyncio.run(store.session("session-1")) == [slate(2), slate(3)]
-
-
-class TestMemoryBytes(BytesContract):
-    def open_bytes(self, clock: Clock) -> Bytes:
-        return MemoryBytes(clock)
-
-    def test_the_longest_unused_values_make_room(self) -> None:
-        store = MemoryBytes(lambda: 0, most_bytes=33)  # three entries of 1 + 10 bytes
-        for key in "abc":
-            asyncio.run(store.set({key: b"0123456789"}, 1_000))
-        asyncio.run(store.get(["a"]))
-        asyncio.run(store.set({"d": b"0123456789"}, 1_000))
-        found = asyncio.run(store.get(["a", "b", "c", "d"]))
-        assert [value is not None for value in found] == [True, False, True, True]
