@@ -187,7 +187,7 @@ class SlateLog(Protocol):
 
 
 class Bytes(Protocol):
-    """Short-lived bytes by key. In every cache key the part in braces decides the node: "{u12}:session"."""
+    """Short-lived bytes by key. In every cache key the part in braces decides the node (core.cache_keys)."""
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """In the order asked for, in one round trip a node."""
@@ -242,7 +242,7 @@ class Bitmaps(Protocol):
     """Sets of small integers by key, such as the active users of a day."""
 
     async def mark(self, bits: Mapping[str, Sequence[int]], ttl_ms: int) -> None:
-        """Set bits; the map lives for `ttl_ms` milliseconds from its last mark."""
+        """Set bits below 2^32; the map lives for `ttl_ms` milliseconds from its last mark. InputError for others."""
         ...
 
     async def test(self, key: str, bits: Sequence[int]) -> list[bool]:

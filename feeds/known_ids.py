@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from core.cache_keys import cache_key
 from core.errors import Unavailable
 from core.events import AnyEvent, Event
 from core.ports import Appended, Bytes, EventSink
@@ -22,7 +23,7 @@ class RecognisingSink:
 
     async def append(self, events: Sequence[Event]) -> list[Appended]:
         """Durable when it returns; the offset of a recognised event is 0. Raises Unavailable, StorageFull."""
-        keys = [f"{{{event.viewer_id}}}:event:{event.event_id}" for event in events]
+        keys = [cache_key(event.viewer_id, f"event:{event.event_id}") for event in events]
         known = await self._known(keys)
         first = {key: at for at, key in reversed(list(enumerate(keys))) if key not in known}
         fresh = sorted(first.values())

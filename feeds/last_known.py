@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from core.cache_keys import cache_key
 from core.catalogue import Relations, ViewerRecord
 from core.clock import Clock
 from core.errors import Unavailable
@@ -105,7 +106,7 @@ def _put(changes: dict[str, dict[str, float]], user_id: str, report: _Report) ->
 
 
 def _key(user_id: str, what: str) -> str:
-    return f"{{{user_id}}}:{what}"
+    return cache_key(user_id, what)
 
 
 class KnownUsers:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from core.cache_keys import cache_key
 from core.clock import Clock
 from core.errors import Unavailable
 from core.log import Message, MessageLog
@@ -136,8 +137,8 @@ def _message(slate: Slate, detail: SlateDetail | None) -> Message:
 
 
 def _slate_key(slate_id: str) -> str:
-    return f"{{{slate_id}}}:slate"
+    return cache_key(slate_id, "slate")
 
 
 def _viewer_key(viewer_id: str) -> str:
-    return f"{{{viewer_id}}}:slates"
+    return cache_key(viewer_id, "slates")

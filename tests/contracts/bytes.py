@@ -1,46 +1,53 @@
 """What every Bytes promises."""
 
-import asyncio
-
 import pytest
 
-from core.clock import Clock
 from core.ports import Bytes
+from tests.contracts.one_loop import OneLoop, Run
 
 
-class BytesContract:
-    """Inherit it and give `open_bytes`; the clock is the test's own."""
+class BytesContract(OneLoop):
+    """Inherit it and give `open_bytes` and `wait`."""
 
-    def open_bytes(self, clock: Clock) -> Bytes:
-        """An empty store that takes its time from the clock."""
+    async def open_bytes(self) -> Bytes:
+        """An empty store."""
+        raise NotImplementedError
+
+    async def wait(self, ms: int) -> None:
+        """Let so much of the store's time pass."""
         raise NotImplementedError
 
     @pytest.fixture
-    def now(self) -> list[int]:
-        return [1_000_000]
+    def store(self, run: Run) -> Bytes:
+        return run(self.open_bytes())
 
-    @pytest.fixture
-    def store(self, now: list[int]) -> Bytes:
-        return self.open_bytes(lambda: now[0])
+    def test_values_come_in_the_order_asked_for(self, run: Run, store: Bytes) -> None:
+        run(store.set({"a": b"1", "b": b""}, 10_000))
+        assert run(store.get(["b", "c", "a", "b"])) == [b"", None, b"1", b""]
 
-    def test_values_come_in_the_order_asked_for(self, store: Bytes) -> None:
-        asyncio.run(store.set({"a": b"1", "b": b""}, 1_000))
-        assert asyncio.run(store.get(["b", "c", "a"])) == [b"", None, b"1"]
+    def test_nothing_asked_is_nothing_answered(self, run: Run, store: Bytes) -> None:
+        assert run(store.get([])) == []
+        run(store.set({}, 10_000))
+        run(store.delete([]))
 
-    def test_a_value_ends_with_its_time(self, store: Bytes, now: list[int]) -> None:
-        asyncio.run(store.set({"a": b"1"}, 1_000))
-        now[0] += 999
-        assert asyncio.run(store.get(["a"])) == [b"1"]
-        now[0] += 1
-        assert asyncio.run(store.get(["a"])) == [None]
+    def test_a_value_ends_with_its_time(self, run: Run, store: Bytes) -> None:
+        run(store.set({"a": b"1"}, 300))
+        assert run(store.get(["a"])) == [b"1"]
+        run(self.wait(301))
+        assert run(store.get(["a"])) == [None]
 
-    def test_setting_again_replaces_value_and_time(self, store: Bytes, now: list[int]) -> None:
-        asyncio.run(store.set({"a": b"1"}, 1_000))
-        asyncio.run(store.set({"a": b"2"}, 5_000))
-        now[0] += 2_000
-        assert asyncio.run(store.get(["a"])) == [b"2"]
+    def test_setting_again_replaces_value_and_time(self, run: Run, store: Bytes) -> None:
+        run(store.set({"a": b"1"}, 100))
+        run(store.set({"a": b"2"}, 10_000))
+        run(self.wait(101))
+        assert run(store.get(["a"])) == [b"2"]
 
-    def test_a_deleted_key_is_gone(self, store: Bytes) -> None:
-        asyncio.run(store.set({"a": b"1", "b": b"2"}, 1_000))
-        asyncio.run(store.delete(["a", "never"]))
-        assert asyncio.run(store.get(["a", "b"])) == [None, b"2"]
+    def test_a_deleted_key_is_gone(self, run: Run, store: Bytes) -> None:
+        run(store.set({"a": b"1", "b": b"2"}, 10_000))
+        run(store.delete(["a", "never"]))
+        assert run(store.get(["a", "b"])) == [None, b"2"]
+
+    def test_thousands_of_values_and_any_bytes(self, run: Run, store: Bytes) -> None:
+        values = {f"{{u{number}}}:x": bytes([number % 256, 0, 13, 10]) * 9 for number in range(2_500)}
+        run(store.set(values, 60_000))
+        assert run(store.get(list(values))) == list(values.values())

@@ -1,0 +1,1 @@
+"""Redis behind four cache ports and the feature rows."""

@@ -1,0 +1,171 @@
+"""One Redis, or the nodes of a Redis Cluster: commands go out together and cost one round trip a node."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+
+from backends.redis.errors import answered_by
+from core.errors import ConfigError, Unavailable
+from core.settings import Settings
+
+Command = tuple[Any, ...]
+
+_CONNECT_WITHIN_S: Final = 0.5
+_ANSWER_WITHIN_S: Final = 2.0
+_MOST_CONNECTIONS: Final = 64
+_MOST_TAGS: Final = 1_024
+_AT_ONCE: Final = 1_000
+
+
+def connect(settings: Settings) -> "Nodes":
+    """Nothing is sent yet; the first command connects. ConfigError where the URL is not one."""
+    if not {"{", "}", "*", "?", "[", "\\"}.isdisjoint(settings.redis_prefix):
+        raise ConfigError(f"FORYOU_REDIS_PREFIX {settings.redis_prefix!r} must not have any of {{ }} * ? [ \\ in it.")
+    return Nodes(settings.redis, settings.redis_cluster, settings.redis_prefix)
+
+
+class Nodes:
+    """Sends commands to one Redis or to a cluster; Unavailable within seconds where it does not answer.
+
+    Nothing is sent twice: a command that may have been carried out is the caller's to repeat.
+    """
+
+    def __init__(self, url: str, cluster: bool = False, prefix: str = "") -> None:
+        self.name, self.prefix, self.cluster = _name(url), prefix, cluster
+        options: dict[str, Any] = {
+            "socket_connect_timeout": _CONNECT_WITHIN_S,
+            "socket_timeout": _ANSWER_WITHIN_S,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+        }
+        try:
+            if cluster:
+                self._client: Any = RedisCluster.from_url(
+                    url, max_connections=_MOST_CONNECTIONS, require_full_coverage=False, **options
+                )
+            else:
+                pool = BlockingConnectionPool.from_url(
+                    url, max_connections=_MOST_CONNECTIONS, timeout=_ANSWER_WITHIN_S, **options
+                )
+                self._client = Redis(connection_pool=pool)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"FORYOU_REDIS is not the URL of a Redis ({error}).") from error
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Their answers in order, in one round trip a node; each command's keys share a slot."""
+        if not commands:
+            return []
+        try:
+            with answered_by(self.name):
+                if len(commands) == 1:
+                    return [await self._client.execute_command(*commands[0])]
+                async with self._client.pipeline(transaction=False) as pipe:
+                    for command in commands:
+                        pipe.execute_command(*command)
+                    answers: list[Any] = await pipe.execute()
+                    return answers
+        except Unavailable:
+            if self.cluster:
+                await self._client.aclose()  # the next command asks again who serves which slot
+            raise
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Values in the order asked for, None for each that is not there."""
+        groups = self._by_slot(keys)
+        found: list[bytes | None] = [None] * len(keys)
+        answers = await self.run([("MGET", *(self.prefix + keys[at] for at in group)) for group in groups])
+        for group, answer in zip(groups, answers, strict=True):
+            for at, value in zip(group, answer, strict=True):
+                found[at] = value
+        return found
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Forget the keys."""
+        await self.run([("UNLINK", *(self.prefix + keys[at] for at in group)) for group in self._by_slot(keys)])
+
+    def puts(self, values: Mapping[str, bytes | int]) -> list[Command]:
+        """The commands that set values for good, each of them whole or not at all."""
+        keys = list(values)
+        return [
+            ("MSET", *(part for at in group for part in (self.prefix + keys[at], values[keys[at]])))
+            for group in self._by_slot(keys)
+        ]
+
+    async def keys(self, start: str) -> list[str]:
+        """Every key that starts so, in no order; looks at all keys of all nodes, so it is for recovery alone."""
+        found: set[bytes] = set()
+        with answered_by(self.name):
+            if self.cluster:
+                await self._client.initialize()
+            for where in [{"target_nodes": node} for node in self._client.get_primaries()] if self.cluster else [{}]:
+                cursor = None
+                while cursor != 0:
+                    pattern = f"{self.prefix}{start}*"
+                    answer = await self._client.scan(cursor or 0, match=pattern, count=_AT_ONCE, **where)
+                    cursor, listed = _scanned(answer)
+                    found.update(listed)
+        return [key.decode()[len(self.prefix) :] for key in found]
+
+    async def tags(self) -> list[str]:
+        """For each node that has slots a tag in one of them: the same for all who see the same cluster."""
+        if not self.cluster:
+            return ["0"]
+        with answered_by(self.name):
+            await self._client.initialize()
+            left, tags = {node.name for node in self._client.get_primaries()}, list[str]()
+            for number in range(_MOST_TAGS):
+                node = self._client.get_node_from_key(f"{{{number}}}")
+                if node is not None and node.name in left:
+                    left.remove(node.name)
+                    tags.append(str(number))
+                if not left:
+                    break
+        return tags
+
+    async def info(self, section: str) -> dict[str, Any]:
+        """What a node says of itself."""
+        with answered_by(self.name):
+            where = {"target_nodes": RedisCluster.RANDOM} if self.cluster else {}
+            answer: dict[str, Any] = await self._client.info(section, **where)
+            return answer
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+
+    def _by_slot(self, keys: Sequence[str]) -> list[list[int]]:
+        """Places of the keys that one command may name."""
+        if not self.cluster:
+            return [list(range(len(keys)))] if keys else []
+        groups: dict[int, list[int]] = {}
+        for at, key in enumerate(keys):
+            groups.setdefault(key_slot((self.prefix + key).encode()), []).append(at)
+        return list(groups.values())
+
+
+def parts(items: Iterable[Any], size: int = _AT_ONCE) -> Iterable[list[Any]]:
+    """The items in lists of at most `size`."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def _scanned(answer: Any) -> tuple[int, list[bytes]]:
+    """Where to go on, and the keys; a cluster's client names the node that answered."""
+    cursor, listed = answer
+    return int(next(iter(cursor.values())) if isinstance(cursor, dict) else cursor), listed
+
+
+def _name(url: str) -> str:
+    """The address without the password."""
+    try:
+        found = urlsplit(url)
+        return f"{found.hostname or found.path}:{found.port or 6379}"
+    except ValueError as error:
+        raise ConfigError(f"FORYOU_REDIS is not the URL of a Redis ({error}).") from error
