@@ -229,7 +229,7 @@ class KafkaConsumer:
             bootstrap_servers=self._config.servers, client_id="foryou", group_id=self._config.prefix + self._group,
             enable_auto_commit=False, auto_offset_reset="none",
             partition_assignment_strategy=(StayingAssignor(),), session_timeout_ms=self._config.session_ms,
-            heartbeat_interval_ms=self._config.session_ms // 5, rebalance_timeout_ms=self._config.rebalance_ms,
+            heartbeat_interval_ms=self._config.session_ms // 10, rebalance_timeout_ms=self._config.rebalance_ms,
             # The answer to a join comes when all members have let go.
             request_timeout_ms=self._config.rebalance_ms + self._config.answer_ms,
             max_partition_fetch_bytes=self._config.fetch_bytes, metadata_max_age_ms=60_000,

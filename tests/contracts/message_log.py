@@ -80,6 +80,11 @@ async def until(consumers: list[Consumer], true: Callable[[], bool]) -> list[Ent
     return entries
 
 
+def merged(got: list[list[Entry]]) -> list[Entry]:
+    """What all of them got."""
+    return [entry for entries in got for entry in entries]
+
+
 def values(entries: list[Entry]) -> list[int]:
     """The numbers that were sent."""
     return [int(entry.value) for entry in entries]
@@ -265,11 +270,11 @@ class MessageLogContract:
                 got = (await drain(first, count=200))[0]
                 await log.append(MANY, spread(200))
                 async with member(log, "g", MANY, two) as second:
-                    got += sum(await drain(first, second, count=200), [])
+                    got += merged(await drain(first, second, count=200))
                     await until([first, second], lambda: len(two.mine) == 2)
                     assert [kind for kind, _, _ in one.events][:2] == ["assigned", "revoked"]
                     await log.append(MANY, spread(200))
-                    got += sum(await drain(first, second, count=200), [])
+                    got += merged(await drain(first, second, count=200))
             assert sorted(values(got)) == sorted([*range(200)] * 3)
 
         run(body)
@@ -281,13 +286,13 @@ class MessageLogContract:
                 second = await log.join("g", [MANY], two)
                 await until([first, second], lambda: len(one.mine) == len(two.mine) == 2)
                 await log.append(MANY, spread(100))
-                got = sum(await drain(first, second, count=100), [])
+                got = merged(await drain(first, second, count=100))
                 await second.close()
                 assert two.mine == set()
                 assert two.events[-1][0] == "revoked"
                 await until([first], lambda: len(one.mine) == 4)
                 await log.append(MANY, spread(100))
-                got += sum(await drain(first, count=100), [])
+                got += merged(await drain(first, count=100))
             assert sorted(values(got)) == sorted([*range(100)] * 2)
             assert one.mine == set()
 
