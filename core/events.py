@@ -12,6 +12,7 @@ from core.errors import InputError, SchemaMismatch
 
 SCHEMA_VERSION = 1
 MAX_ID_CHARS = 128
+_IDS = ("event_id", "viewer_id", "video_id", "author_id")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
@@ -241,6 +242,9 @@ def _fault(event: Event, now_ms: int, max_ahead_ms: int) -> str:
         value = getattr(event, name, None)
         if value is not None and len(value) > MAX_ID_CHARS:
             return f"{name} has more than {MAX_ID_CHARS} characters."
+    for name in _IDS:
+        if "\0" in getattr(event, name, ""):
+            return f"{name} holds a NUL character, which no store keeps; leave it out."
     return _watch_fault(event) if isinstance(event, Watch) else ""
 
 

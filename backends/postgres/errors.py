@@ -89,6 +89,10 @@ def _sentence(error: BaseException, place: str, url: URL) -> ForyouError | None:
         return InputError(f"A name that must be unique is taken ({_detail(error)}); choose another.")
     if state[:2] == _VALUE_CLASS:
         return InputError(f"PostgreSQL cannot store a value ({said}); correct it.")
+    if state == _READ_ONLY:
+        return Unavailable(f"PostgreSQL at {place} takes no writes ({said}); is it a standby? We try again.")
+    if state in _AGAIN:
+        return Unavailable(f"Other writers were in the way at {place} each time ({said}); we try again.")
     if _away(error, state):
         return Unavailable(f"PostgreSQL at {place} does not answer ({said}); is it running? We try again.")
     return None
@@ -96,7 +100,7 @@ def _sentence(error: BaseException, place: str, url: URL) -> ForyouError | None:
 
 def _away(error: BaseException, state: str) -> bool:
     if state:
-        return state[:2] in _AWAY_CLASSES or state == _READ_ONLY or state in _AGAIN
+        return state[:2] in _AWAY_CLASSES
     if isinstance(error, OSError | asyncio.TimeoutError | PoolTimeout):
         return True
     return isinstance(error, DBAPIError) and (error.connection_invalidated or _is_refused_connection(error))

@@ -11,6 +11,7 @@ import msgspec
 
 from backends.postgres.database import PostgresDatabase
 from core.catalogue import Relations, ViewerRecord
+from core.errors import InputError
 from core.events import Block, Follow, HideAuthor, Unblock, Unfollow
 from core.ports import Record
 from core.social import check_user
@@ -133,7 +134,9 @@ Word = tuple[bool, int, int]
 
 
 def say(words: dict[Any, Word], key: tuple[str, ...], word: Word) -> None:
-    """Remember the word about `key` unless a later one is known."""
+    """Remember the word about `key` unless a later one is known; InputError for an id that cannot be stored."""
+    if any("\0" in part for part in key):
+        raise InputError(f"The event at offset {word[2]} names an id with a NUL character; put it aside.")
     known = words.get(key)
     if known is None or word[1:] > known[1:]:
         words[key] = word

@@ -119,6 +119,8 @@ LONG = "x" * (E.MAX_ID_CHARS + 1)
         ({"time_ms": 0}, "time_ms"),
         ({"time_ms": NOW_MS + 600_001}, "time_ms"),
         ({"video_id": LONG}, "video_id"),
+        ({"viewer_id": "u\0"}, "viewer_id"),
+        ({"video_id": "v\0"}, "video_id"),
         ({"length_ms": 0}, "length_ms"),
         ({"play_ms": -1}, "play_ms"),
         ({"play_ms": 46}, "play_ms"),

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from backends.postgres.database import PostgresConfig, PostgresDatabase
 from backends.postgres.migrate import migrate
 from core.settings import Settings
+from tests.contracts.one_loop import OneLoop
 from tests.integration import servers
 
 
@@ -14,7 +16,7 @@ class Databases:
     """The databases that a test opens, and its connections to them."""
 
     def __init__(self, server: str, config: PostgresConfig | None = None) -> None:
-        self._server, self._config = server, config
+        self.server, self._config = server, config
         self._names: dict[Path, str] = {}
         self._opened: list[PostgresDatabase] = []
 
@@ -45,11 +47,11 @@ class Databases:
 
     def url(self, name: str) -> str:
         """The URL of one database of the server."""
-        return f"{self._server.rpartition('/')[0]}/{name}"
+        return f"{self.server.rpartition('/')[0]}/{name}"
 
     async def execute(self, sql: str) -> None:
         """One statement on the server's own database."""
-        connection = await asyncpg.connect(self._server)
+        connection = await asyncpg.connect(self.server)
         try:
             await connection.execute(sql)
         finally:
@@ -61,3 +63,15 @@ class Databases:
             await database.close()
         for name in set(self._names.values()):
             await self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+class OnPostgres(OneLoop):
+    """Inherit it: databases of the shared server, on the test's event loop."""
+
+    @pytest.fixture(autouse=True)
+    def databases(self) -> Databases:
+        self.made = Databases(servers.require("postgres").postgres)
+        return self.made
+
+    async def close(self) -> None:
+        await self.made.close()

@@ -1,7 +1,6 @@
 """PostgreSQL keeps the contracts of Tables, Likes, Comments and Totals; its tables are made once, whoever begins."""
 
 import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -9,34 +8,18 @@ import asyncpg
 import pytest
 
 from backends.postgres.comments import PostgresComments
-from backends.postgres.database import REVISION, PostgresDatabase
+from backends.postgres.database import REVISION
 from backends.postgres.migrate import migrate
 from backends.postgres.social import PostgresLikes, PostgresTotals
 from backends.postgres.tables import PostgresTables
-from core.catalogue import ViewerRecord
-from core.errors import ConfigError, InputError, SchemaMismatch, Unavailable
-from core.events import Follow
+from core.errors import ConfigError, SchemaMismatch
 from core.ports import Tables
 from core.settings import Settings
 from tests.contracts.comments import CommentsContract, Talk
-from tests.contracts.events import records
 from tests.contracts.likes import LikesContract, Social
-from tests.contracts.one_loop import OneLoop, Run
+from tests.contracts.one_loop import Run
 from tests.contracts.tables import TablesContract
-from tests.integration import servers
-from tests.integration.postgres_databases import Databases
-
-
-class OnPostgres(OneLoop):
-    """Databases of the shared server."""
-
-    @pytest.fixture(autouse=True)
-    def databases(self) -> Databases:
-        self.made = Databases(servers.require("postgres").postgres)
-        return self.made
-
-    async def close(self) -> None:
-        await self.made.close()
+from tests.integration.postgres_databases import Databases, OnPostgres
 
 
 class TestPostgresTables(OnPostgres, TablesContract):
@@ -103,51 +86,7 @@ class TestMigrations(OnPostgres):
         run(databases.open(settings).check())
 
 
-class TestSettings(OnPostgres):
-    def test_a_wrong_password_is_a_wrong_setting(self, run: Run, databases: Databases) -> None:
-        url = databases.url("foryou").replace("foryou:foryou@", "foryou:secret-mistake@")
-        error = run(_refusal(databases.open(Settings(postgres=url))))
-        assert isinstance(error, ConfigError)
-        assert "FORYOU_POSTGRES" in error.sentence
-        assert "secret-mistake" not in error.sentence
-
-    def test_a_missing_database_says_what_to_run(self, run: Run, databases: Databases) -> None:
-        settings = Settings(postgres=databases.url("nobody_made_this"))
-        for begin in (databases.open(settings).check(), migrate(settings)):
-            with pytest.raises(ConfigError, match="createdb, then run `foryou stack init`"):
-                run(begin)
-
-    def test_a_database_without_tables_says_what_to_run(self, run: Run, databases: Databases) -> None:
-        database = databases.open(run(databases.empty()))
-        with pytest.raises(ConfigError, match="run `foryou stack init`"):
-            run(PostgresTables(database).relations("ann"))
-
-    @pytest.mark.parametrize("url", ["nonsense", "mysql://a@b/c", "postgresql://host:5432", "postgresql://h:port/db"])
-    def test_what_is_no_url_is_refused_with_an_example(self, url: str) -> None:
-        with pytest.raises(ConfigError, match="postgresql://user:password@host:5432/database"):
-            PostgresDatabase(Settings(postgres=url))
-
-    def test_a_server_that_is_not_there_is_told_at_once(self, run: Run, databases: Databases) -> None:
-        database = databases.open(Settings(postgres="postgresql://foryou:foryou@127.0.0.1:1/foryou"))
-        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1/foryou does not answer"):
-            run(PostgresTables(database).users(["ann"]))
-
-    def test_an_id_that_is_no_text_is_refused_and_the_next_batch_goes_through(
-        self, run: Run, databases: Databases, tmp_path: Path
-    ) -> None:
-        tables = PostgresTables(run(databases.for_folder(tmp_path)))
-        with pytest.raises(InputError, match="cannot store"):
-            run(tables.relate(records(Follow(event_id="f", viewer_id="a\0", author_id="bo", time_ms=1))))
-        run(tables.put_users([ViewerRecord(user_id="ann")]))
-        assert run(tables.users(["ann"])) == [ViewerRecord(user_id="ann")]
-
-
 async def _on(settings: Settings, sql: str) -> None:
     connection = await asyncpg.connect(settings.postgres)
     await connection.execute(sql)
     await connection.close()
-
-
-async def _refusal(database: PostgresDatabase) -> BaseException | None:
-    call: Coroutine[Any, Any, None] = database.check()
-    return (await asyncio.gather(call, return_exceptions=True))[0]
