@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -96,17 +97,56 @@ class TraitCodes:
         return codes
 
 
-class FeatureState:
-    """Everything counted about videos, authors and topics in regions, beside the catalogue's columns."""
+class CounterRows(Protocol):
+    """Counters by row, in this process's memory or mapped from its host's tables.
 
-    def __init__(self, table: VideoTable, traits: TraitCodes | None = None) -> None:
+    A mapped row may change while it is read: its version is negative meanwhile, and another one afterwards.
+    """
+
+    @property
+    def records(self) -> Array:
+        """The rows [rows] COUNTS_DTYPE."""
+        ...
+
+    @property
+    def counts(self) -> Counts:
+        """The rows by field, as the kernels take them."""
+        ...
+
+    def ensure(self, rows: int) -> None:
+        """Have at least this many rows."""
+        ...
+
+    def pack(self, rows: Sequence[int]) -> list[bytes]:
+        """Rows as bytes."""
+        ...
+
+    def unpack(self, row: int, raw: bytes | None) -> None:
+        """Restore a row."""
+        ...
+
+
+class FeatureState:
+    """Everything counted about videos, authors and topics in regions, beside the catalogue's columns.
+
+    The counters are its own, or a host's that another process writes: `counters` (videos, authors, trends).
+    """
+
+    def __init__(
+        self,
+        table: VideoTable,
+        traits: TraitCodes | None = None,
+        counters: tuple[CounterRows, CounterRows, CounterRows] | None = None,
+    ) -> None:
         self.table = table
         self.traits = traits or TraitCodes()
         self.devices = Vocabulary()
         self.age_bands = Vocabulary()
-        self.videos = CounterTable(len(table))
-        self.authors = CounterTable(len(table.authors))
-        self.trends = CounterTable(len(table.topics) * REGION_STRIDE)
+        own = counters or (CounterTable(), CounterTable(), CounterTable())
+        self.videos: CounterRows = own[0]
+        self.authors: CounterRows = own[1]
+        self.trends: CounterRows = own[2]
+        self.ensure()
 
     def ensure(self) -> None:
         """Grow the counters to the catalogue."""

@@ -85,3 +85,10 @@ def entity_id(table: VideoTable, entity: str, row: int) -> str:
     if entity == "video":
         return table.video_ids[row]
     return table.authors.words[row] if entity == "author" else str(row)
+
+
+def entity_row(table: VideoTable, entity: str, name: str) -> int:
+    """The row of a counter by the id under which it is stored."""
+    if entity == "video":
+        return table.row(name)
+    return table.authors.code(name) if entity == "author" else int(name)

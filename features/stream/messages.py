@@ -31,11 +31,16 @@ COUNT_ROW: Final = np.dtype(
 
 
 class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue_entry", tag_field="kind"):
-    """A catalogue event (`core.events.encode`) with its place on video.processed."""
+    """A catalogue event (`core.events.encode`) with its place on video.processed.
+
+    `previous_offset` is the source offset of the entry before it in its source partition, -1 where the registrar had
+    just started: an entry whose predecessor did not arrive is passed over, and comes again.
+    """
 
     source_partition: int
     source_offset: int
     event: bytes
+    previous_offset: int = -1
     schema: int = STREAM_SCHEMA
 
 
@@ -76,6 +81,15 @@ class CountsBatch(msgspec.Struct, frozen=True, kw_only=True, tag="counts_batch",
 _Message = TypeVar("_Message")
 
 
+class CounterRow(msgspec.Struct, frozen=True, kw_only=True, tag="counter_row", tag_field="kind"):
+    """The packed COUNTS_DTYPE row of a video, author or trend, for its place `row` of the hosts' tables."""
+
+    entity: str
+    row: int
+    packed: bytes
+    schema: int = STREAM_SCHEMA
+
+
 class _Head(msgspec.Struct):
     schema: int = 0
 
@@ -83,6 +97,7 @@ class _Head(msgspec.Struct):
 _encoder = msgspec.msgpack.Encoder()
 _entries = msgspec.msgpack.Decoder(CatalogueEntry)
 _batches = msgspec.msgpack.Decoder(CountsBatch)
+_rows = msgspec.msgpack.Decoder(CounterRow)
 _heads = msgspec.msgpack.Decoder(_Head)
 
 
@@ -104,6 +119,16 @@ def encode_batch(batch: CountsBatch) -> bytes:
 def decode_batch(raw: bytes) -> CountsBatch:
     """The batch of counts in `raw`; SchemaMismatch for a newer version's, CorruptData for anything else."""
     return _decoded(_batches, raw, "A batch of counts")
+
+
+def encode_row(row: CounterRow) -> bytes:
+    """A counter's row as MessagePack."""
+    return _encoder.encode(row)
+
+
+def decode_row(raw: bytes) -> CounterRow:
+    """The counter's row in `raw`; SchemaMismatch for a newer version's, CorruptData for anything else."""
+    return _decoded(_rows, raw, "A counter's row")
 
 
 def _decoded(decoder: "msgspec.msgpack.Decoder[_Message]", raw: bytes, what: str) -> _Message:

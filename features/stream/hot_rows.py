@@ -1,0 +1,72 @@
+"""The rows of a partition that are in use, in memory up to a bound; the rest stays in the partition's state file."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from core.arrays import Array
+from core.ports import PartitionState
+from features.packed import records_of
+
+# What a row costs beside its own bytes: its id, and its entry in the order of use.
+_ENTRY_BYTES: Final = 250
+
+
+class HotRows:
+    """Rows by id with the last used ones in memory; over `most_bytes` the least recently used ones leave it.
+
+    A row enters memory only when it is in the state file too, so that leaving costs nothing.
+    """
+
+    def __init__(self, state: PartitionState, dtype: np.dtype[np.void], most_bytes: int) -> None:
+        self._state, self._dtype = state, dtype
+        self.slots = max(most_bytes // (dtype.itemsize + _ENTRY_BYTES), 1)
+        self._records: Array = np.zeros(min(self.slots, 1024), dtype)
+        self._slot_of: OrderedDict[str, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    @property
+    def used_bytes(self) -> int:
+        """What the rows in memory take, at most."""
+        return int(self._records.nbytes) + len(self._slot_of) * _ENTRY_BYTES
+
+    def gather(self, ids: Sequence[str]) -> Array:
+        """A copy of each row, zeros for one that does not exist. [ids]"""
+        slots = np.fromiter((self._slot_of.get(key, -1) for key in ids), np.int64, len(ids))
+        records = np.zeros(len(ids), self._dtype)
+        here = slots >= 0
+        records[here] = self._records[slots[here]]
+        missing = np.flatnonzero(~here).tolist()
+        if missing:
+            stored = self._state.rows([ids[index] for index in missing])
+            found = [index for index in missing if ids[index] in stored]
+            records[found] = records_of([stored[ids[index]] for index in found], self._dtype)
+        return records
+
+    def put(self, ids: Sequence[str], records: Array) -> None:
+        """Keep rows as they were stored; ids are distinct."""
+        if len(ids) > self.slots:
+            ids, records = ids[-self.slots :], records[-self.slots :]
+        slots = np.fromiter((self._place(key) for key in ids), np.int64, len(ids))
+        self._records[slots] = records
+
+    def _place(self, key: str) -> int:
+        """The slot of a row, which is now the last used one."""
+        order = self._slot_of
+        slot = order.get(key)
+        if slot is not None:
+            order.move_to_end(key)
+            return slot
+        slot = len(order)
+        if slot == self.slots:
+            _, slot = order.popitem(last=False)
+        elif slot == len(self._records):
+            grown = np.zeros(min(2 * slot, self.slots), self._dtype)
+            grown[:slot] = self._records
+            self._records = grown
+        order[key] = slot
+        return slot

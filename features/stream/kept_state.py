@@ -1,0 +1,117 @@
+"""The state of one partition as a stage holds it: the file, its hot rows, its online rows and its snapshots."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.arrays import Array
+from core.errors import ForyouError, Unavailable
+from core.ports import Advance, FeatureStore, PartitionState, PartitionStates
+from features.packed import pack_rows
+from features.stream.hot_rows import HotRows
+from features.stream.online_rows import OnlineRows, Split, StoredRow
+from features.stream.snapshots import Snapshots
+
+_log = logging.getLogger(__name__)
+
+
+class KeptConfig(BaseModel):
+    """How a partition's state is kept."""
+
+    model_config = ConfigDict(frozen=True)
+
+    hot_bytes: int = Field(256 << 20, ge=1, description="most memory for the rows in use of one partition, bytes")
+    snapshot_every_s: float = Field(600, gt=0, description="time between two snapshots of a partition, seconds")
+    snapshot_at_close: bool = Field(True, description="whether a partition that leaves is snapshotted")
+    keep_ids_ms: int = Field(8 * 86_400_000, ge=1, description="how long event ids are remembered, milliseconds")
+    publish_every_s: float = Field(5.0, ge=0, description="least time between two publications of a row, seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a host keeps partitions' state, and where their rows are served; `snapshots` None: none are made."""
+
+    states: PartitionStates
+    features: FeatureStore
+    snapshots: Snapshots | None = None
+
+
+class KeptState:
+    """Opens one partition's state, and changes file, memory and online store together."""
+
+    def __init__(
+        self, places: Places, name: str, mark: str, split: Split, dtype: np.dtype[np.void], config: KeptConfig
+    ) -> None:
+        self._places, self.name, self._mark, self._split = places, name, mark, split
+        self._dtype, self._config = dtype, config
+        self.state: PartitionState | None = None
+        self._snapshot: asyncio.Task[None] | None = None
+
+    async def open(self) -> tuple[int, dict[int, int]]:
+        """Take the newest of the local file and the snapshots; its offset and watermarks."""
+        if self._places.snapshots is not None:
+            await self._places.snapshots.restore(self.name)
+        self.state = self._places.states.open(self.name)
+        self.hot = HotRows(self.state, self._dtype, self._config.hot_bytes)
+        self.online = OnlineRows(self._places.features, self.state, self._mark, self._split)
+        self._due_s = asyncio.get_running_loop().time() + self._config.snapshot_every_s
+        self.offset, watermarks = self.state.position()
+        self._saved = self.offset
+        return self.offset, watermarks
+
+    def pack(self, ids: Sequence[str], records: Array) -> list[StoredRow]:
+        """Rows as they are stored: id, version, bytes."""
+        return list(zip(ids, records["version"].tolist(), pack_rows(records), strict=True))
+
+    async def commit(
+        self, rows: Sequence[StoredRow], records: Array, offset: int,
+        event_ids: Mapping[bytes, int] | None = None, watermarks: Mapping[int, int] | None = None,
+    ) -> None:  # fmt: skip
+        """One durable step of the file; then memory has it too."""
+        assert self.state is not None
+        await asyncio.to_thread(self.state.commit, Advance(offset, rows, event_ids or {}, watermarks or {}))
+        self.hot.put([key for key, _, _ in rows], records)
+        self.offset = offset
+
+    def note(self, watermarks: Mapping[int, int]) -> None:
+        """Keep watermarks without any news."""
+        assert self.state is not None
+        self.state.commit(Advance(self.offset, watermarks=watermarks))
+
+    async def tick(self) -> None:
+        """Begin a snapshot when one is due."""
+        now_s = asyncio.get_running_loop().time()
+        if self._places.snapshots is None or now_s < self._due_s:
+            return
+        self._due_s = now_s + self._config.snapshot_every_s
+        if self._snapshot is None or self._snapshot.done():
+            self._snapshot = asyncio.create_task(self._save())
+
+    async def _save(self) -> None:
+        assert self._places.snapshots is not None and self.state is not None
+        if self.offset == self._saved:
+            return
+        try:
+            self._saved = await self._places.snapshots.save(self.name, self.state)
+        except ForyouError as error:
+            _log.warning("No snapshot of %s now: %s", self.name, error.sentence)
+
+    async def close(self) -> None:
+        """Finish the mark, keep a last snapshot, let the file go."""
+        if self.state is None:
+            return
+        try:
+            if self._snapshot is not None:
+                await self._snapshot
+            await self.online.finish()
+            if self._places.snapshots is not None and self._config.snapshot_at_close:
+                await self._save()
+        except Unavailable as error:
+            _log.warning("%s leaves without its mark: %s", self.name, error.sentence)
+        finally:
+            self.state.close()
+            self.state = None

@@ -1,0 +1,81 @@
+"""A partition's rows in the online store, and the mark by which a store that lost some is found out."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from core.ports import FeatureStore, PartitionState
+
+MARKS: Final = "applied"
+_PAGE: Final = 2_000
+
+Split = Callable[[str], tuple[str, str]]
+StoredRow = tuple[str, int, bytes]
+
+
+class OnlineRows:
+    """Writes changed rows (id, version, bytes) to the online store.
+
+    Each write carries, as the mark of `name`, the offset up to which all *earlier* writes are known to be there. A mark
+    that went back says that the store lost rows: every row above it is written again. A store that was emptied is found
+    out by the mark's birth, which is written only once all rows are there. A mark that is ahead of ours says that
+    another process wrote up to there, and rows at or below it are left as they are.
+    """
+
+    def __init__(self, features: FeatureStore, state: PartitionState, name: str, split: Split) -> None:
+        self._features, self._state, self._split = features, state, split
+        self._name, self._birth = name, f"{name}:birth"
+        self._marked: int | None = None  # the mark as we last wrote or read it
+        self._reached = 0  # everything up to here is in the store
+        self._unborn = False
+        self.rewritten = 0
+
+    async def write(self, rows: Sequence[StoredRow], offset: int) -> None:
+        """Write rows, which make the state what it is at `offset`. Raises Unavailable."""
+        mark = await self._checked()
+        news = self._named((key, raw) for key, version, raw in rows if version > mark)
+        self._marked = max(self._reached, mark)
+        news[MARKS] = {self._name: _packed(self._marked)}
+        if self._unborn:
+            news[MARKS][self._birth] = _packed(self._marked)
+        await self._features.write(news, offset)
+        self._reached, self._unborn = max(self._reached, offset), False
+
+    async def finish(self) -> None:
+        """Say that all is there, so that who comes next need not look."""
+        if self._marked is not None and self._reached > self._marked and not self._unborn:
+            await self._features.write({MARKS: {self._name: _packed(self._reached)}}, self._reached)
+            self._marked = self._reached
+
+    async def _checked(self) -> int:
+        """The store's mark, after rows above it were written again where it should be further on."""
+        stored, birth = await self._features.read(MARKS, [self._name, self._birth])
+        mark = int.from_bytes(stored, "little") if stored is not None and birth is not None else 0
+        self._unborn = birth is None
+        state_offset, _ = self._state.position()
+        if mark < (state_offset if self._marked is None else self._marked):
+            await self._rewrite(mark)
+            self._reached = state_offset
+        elif self._marked is None:
+            self._reached = state_offset
+        self._marked = mark
+        return mark
+
+    async def _rewrite(self, mark: int) -> None:
+        """Every row above the mark again, page by page; the mark follows with the next write."""
+        after = 0
+        while page := await asyncio.to_thread(self._state.rows_since, mark, after, _PAGE):
+            after = page[-1][0]
+            await self._features.write(self._named((key, raw) for _, key, raw in page), mark)
+            self.rewritten += len(page)
+
+    def _named(self, rows: Iterable[tuple[str, bytes]]) -> dict[str, dict[str, bytes]]:
+        named: dict[str, dict[str, bytes]] = {}
+        for key, raw in rows:
+            entity, identity = self._split(key)
+            named.setdefault(entity, {})[identity] = raw
+        return named
+
+
+def _packed(offset: int) -> bytes:
+    return offset.to_bytes(8, "little")
