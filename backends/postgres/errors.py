@@ -32,10 +32,11 @@ def url_of(given: str) -> URL:
         raise ConfigError("FORYOU_POSTGRES is no URL; write postgresql://user:password@host:5432/database.") from error
     if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
         raise ConfigError("FORYOU_POSTGRES must look like postgresql://user:password@host:5432/database.")
+    unknown = sorted(url.query.keys() - {"sslmode"})
+    if unknown:
+        raise ConfigError(f"FORYOU_POSTGRES has the parameter {unknown[0]!r}; the only one is sslmode.")
     mode = url.query.get("sslmode")  # libpq's name; asyncpg's is ssl
-    query = {"ssl": mode} if mode else {}
-    kept = {name: value for name, value in url.query.items() if name != "sslmode"}
-    return url.set(drivername="postgresql+asyncpg", query={**kept, **query})
+    return url.set(drivername="postgresql+asyncpg", query={"ssl": mode} if mode else {})
 
 
 def place_of(url: URL) -> str:

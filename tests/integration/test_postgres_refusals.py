@@ -45,6 +45,14 @@ class TestSettings(OnPostgres):
         with pytest.raises(ConfigError, match="postgresql://user:password@host:5432/database"):
             PostgresDatabase(Settings(postgres=url))
 
+    def test_sslmode_is_the_only_parameter_of_the_url(self, run: Run, databases: Databases) -> None:
+        settings = run(databases.made())
+        run(databases.open(Settings(postgres=f"{settings.postgres}?sslmode=disable")).check())
+        with pytest.raises(Unavailable, match="SSL"):  # the test's server has no certificate
+            run(databases.open(Settings(postgres=f"{settings.postgres}?sslmode=require")).check())
+        with pytest.raises(ConfigError, match="'foo'"):
+            PostgresDatabase(Settings(postgres=f"{settings.postgres}?foo=bar"))
+
     def test_a_server_that_is_not_there_is_told_at_once(self, run: Run, databases: Databases) -> None:
         database = databases.open(Settings(postgres="postgresql://foryou:foryou@127.0.0.1:1/foryou"))
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1/foryou does not answer"):
