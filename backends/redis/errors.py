@@ -45,18 +45,18 @@ def answered_by(name: str) -> Iterator[None]:
     """Unavailable, StorageFull, ConfigError or CorruptData for what a driver raises while it talks to `name`."""
     try:
         yield
-    except R.RedisError as error:
+    except (R.RedisError, R.RedisClusterException) as error:
         raise _translated(name, error) from error
     except OSError as error:
         raise Unavailable(f"Redis at {name} does not answer ({error.strerror or error}).") from error
 
 
-def _translated(name: str, error: R.RedisError) -> ForyouError:
+def _translated(name: str, error: R.RedisError | R.RedisClusterException) -> ForyouError:
     text = str(error)
     if "cluster mode is not enabled" in text.lower():
         return ConfigError(f"Redis at {name} is not a node of a cluster; set FORYOU_REDIS_CLUSTER=false.")
     known = next((word for kind, word in _CLASSES.items() if isinstance(error, kind)), None)
-    word = known or next((word for word in _ANSWERS if word in text.split()[:1] or f" {word} " in f" {text} "), None)
+    word = known or next((word for word in _ANSWERS if text.startswith(word)), None)
     if word == "WRONGPASS" and ("NOAUTH" in text or "required" in text):
         word = "NOAUTH"
     if word is not None:

@@ -45,14 +45,15 @@ class Nodes:
             "protocol": 2,
         }
         try:
+            pool = BlockingConnectionPool.from_url(
+                url, max_connections=_MOST_CONNECTIONS, timeout=_ANSWER_WITHIN_S, **options
+            )
+            pool.connection_class(**pool.connection_kwargs)  # sends nothing; refuses options that there are not
             if cluster:
                 self._client: Any = RedisCluster.from_url(
                     url, max_connections=_MOST_CONNECTIONS, require_full_coverage=False, **options
                 )
             else:
-                pool = BlockingConnectionPool.from_url(
-                    url, max_connections=_MOST_CONNECTIONS, timeout=_ANSWER_WITHIN_S, **options
-                )
                 self._client = Redis(connection_pool=pool)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"FORYOU_REDIS is not the URL of a Redis ({error}).") from error
@@ -68,8 +69,11 @@ class Nodes:
                 async with self._client.pipeline(transaction=False) as pipe:
                     for command in commands:
                         pipe.execute_command(*command)
-                    answers: list[Any] = await pipe.execute()
-                    return answers
+                    answers: list[Any] = await pipe.execute(raise_on_error=False)
+                for answer in answers:
+                    if isinstance(answer, Exception):
+                        raise answer
+                return answers
         except Unavailable:
             if self.cluster:
                 await self._client.aclose()  # the next command asks again who serves which slot
@@ -166,6 +170,8 @@ def _name(url: str) -> str:
     """The address without the password."""
     try:
         found = urlsplit(url)
+        if found.scheme != "unix" and not (found.path.strip("/") or "0").isdecimal():
+            raise ValueError(f"{found.path} is not the number of a database")
         return f"{found.hostname or found.path}:{found.port or 6379}"
     except ValueError as error:
         raise ConfigError(f"FORYOU_REDIS is not the URL of a Redis ({error}).") from error
