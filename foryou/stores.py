@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from backends.blob_folder import FolderBlobStore
 from backends.sqlite.database import Database
 from backends.sqlite.event_log import SqliteEventLog
 from backends.sqlite.feature_store import SqliteFeatureStore
@@ -13,7 +14,17 @@ from backends.sqlite.slate_store import SqliteSlateStore
 from backends.sqlite.tables import SqliteTables
 from backends.sqlite.video_store import SqliteVideoStore
 from core.clock import Clock
-from core.ports import EventLog, EventSink, FeatureStore, HistoryStore, SlateLog, SlateStore, Tables, VideoStore
+from core.ports import (
+    BlobStore,
+    EventLog,
+    EventSink,
+    FeatureStore,
+    HistoryStore,
+    SlateLog,
+    SlateStore,
+    Tables,
+    VideoStore,
+)
 from core.video_table import Vocabulary
 from features.definitions import schema_hash
 from features.processor import Processor, ReadModels
@@ -107,3 +118,8 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
         current=current,
     )
     return stores
+
+
+def training_blobs(home: Path) -> BlobStore:
+    """Where a home's joined training rows are: HOME/training_rows."""
+    return FolderBlobStore(home)

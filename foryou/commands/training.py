@@ -36,17 +36,21 @@ def train(
     epochs: EpochsOption = None,
     threads: ThreadsOption = None,
     utc_offset: OffsetOption = None,
+    logged: Annotated[bool, typer.Option("--logged", help="Fit the heads on rows that serving logged.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a bundle on the whole log of HOME and make it the one that is served.
 
     Example: foryou train --seed 1 --rounds 300
+
+    With --logged the heads learn from slates joined with feedback (`foryou features join`, which is run first) where
+    there are enough of them, and else, as without it, from rows computed again from the log.
     """
     settings = settings_of(home=home, threads=threads)
     require_log(settings)
     with Steps() as steps:
-        manifest = train_home(settings, config_of(settings, seed, rounds, epochs, utc_offset), steps)
+        manifest = train_home(settings, config_of(settings, seed, rounds, epochs, utc_offset), steps, logged)
     if json:
         show_json(manifest)
         return
@@ -125,9 +129,11 @@ def config_of(
     return config.model_copy(update={"towers": config.towers.model_copy(update={"epochs": epochs})})
 
 
-def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Manifest":
-    """Catch up with the log, train on it, and write the feature state that serving starts from."""
+def train_home(settings: "Settings", config: "TrainConfig", steps: Steps, logged: bool = False) -> "Manifest":
+    """Catch up with the log, train on it (heads on `logged` rows), and write the feature state that serving starts
+    from."""
     from core.clock import system_clock
+    from foryou.commands.skew import joined_rows
     from foryou.opening import opened_stores
     from training.pipeline import train as train_bundle
 
@@ -135,7 +141,8 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps) -> "Ma
         async with opened_stores(settings, fresh_features=True) as stores:
             await stores.current(steps)
             data = await _load(stores, settings.home, steps)
-            manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps)
+            rows = await joined_rows(settings, data, config, steps) if logged else None
+            manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows)
             if stores.applies:
                 await keep_state(stores, data)
             return manifest
