@@ -11,6 +11,7 @@ from foryou.stores import Stores, open_stores
 @asynccontextmanager
 async def opened_stores(settings: Settings, *, fresh_features: bool = False) -> AsyncIterator[Stores]:
     """The embedded stores, or the cluster's; let go of at the end. Raises what opening them raises."""
+    stores: Stores
     if settings.backends == "cluster":
         from foryou.cluster import open_cluster
 

@@ -1,0 +1,187 @@
+"""The product on real servers: what stands behind each port of a cluster, and what its processes are made of."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from backends.blob_folder import FolderBlobStore
+from backends.cassandra.history import CassandraHistory, ensure_schema
+from backends.kafka.message_log import KafkaMessageLog
+from backends.kafka.topics import ensure_topics
+from backends.postgres.database import PostgresDatabase
+from backends.postgres.migrate import migrate
+from backends.postgres.tables import PostgresTables
+from backends.redis.bytes import RedisBytes
+from backends.redis.feature_store import RedisFeatureStore
+from backends.redis.nodes import Nodes, connect
+from backends.redis.ranked import RedisRanked
+from backends.sqlite.database import Database
+from backends.sqlite.event_log import SqliteEventLog
+from backends.sqlite.partition_state import SqlitePartitionState
+from backends.sqlite.slate_outbox import SqliteSlateOutbox
+from backends.sqlite.video_store import SqliteVideoStore
+from core.clock import Clock
+from core.errors import Unavailable
+from core.log import MessageLog
+from core.ports import EventLog
+from core.settings import Settings
+from core.topics import USER_INTERACTION
+from features.archive.events import ArchivedEvents
+from features.archive.reader import ArchivedLog
+from features.definitions import schema_hash
+from features.stream.catalogue import CatalogueFollower
+from features.stream.sink import StreamSink
+from feeds.known_ids import RecognisingSink
+from feeds.last_known import KnownUsers, LastKnownRelations
+from feeds.shared_slates import SharedSlates, SlateShipper
+from foryou.cluster_live import ClusterLive
+from foryou.cluster_work import run_until, worker_of
+from foryou.live import Live
+from foryou.pour import pour
+from foryou.stores import LOG_FILE, Stores
+from training.progress import Progress
+
+CATALOGUE_FILE: Final = "catalogue.db"
+HOST_FOLDER: Final = "host"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The connections of one process, and the parts of the host that it stands on."""
+
+    settings: Settings
+    clock: Clock
+    messages: MessageLog
+    history: CassandraHistory
+    postgres: PostgresDatabase
+    nodes: Nodes
+    features: RedisFeatureStore
+    host: Database
+    videos: SqliteVideoStore = field(init=False)
+    catalogue: CatalogueFollower = field(init=False)
+    blobs: FolderBlobStore = field(init=False)
+    _files: list[Database] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.videos = SqliteVideoStore(self.host)
+        journal = SqlitePartitionState(self.host)
+        self.catalogue = CatalogueFollower(self.messages, self.videos, journal, self.host.transaction, self.clock)
+        self.blobs = FolderBlobStore(self.settings.blobs)
+
+    def stores(self) -> "ClusterStores":
+        """Every port of a product on this cluster."""
+        settings, tables = self.settings, PostgresTables(self.postgres)
+        cache, ranked = RedisBytes(self.nodes), RedisRanked(self.nodes)
+        known = LastKnownRelations(cache, ranked)
+        own = SqliteSlateOutbox(self._file(f"slates{'-' + settings.replica if settings.replica else ''}.db"))
+        slates = SharedSlates(own, ranked, cache, settings.hydrate_deadline_ms // 2)
+        shipper = SlateShipper(own, self.messages, self.clock)
+        interactions = ArchivedLog(self.blobs, self.messages, USER_INTERACTION)
+
+        async def follow(bundle: Path, clock: Clock) -> Live:
+            return await ClusterLive.begin(
+                bundle, self.catalogue, self.messages, settings.home / HOST_FOLDER, [shipper.run]
+            )
+
+        return ClusterStores(
+            log=ArchivedEvents(interactions),  # type: ignore[arg-type]  # it is read; events go to the sink
+            history=self.history,
+            tables=tables,
+            videos=self.videos,
+            features=self.features,
+            slates=slates,
+            transaction=nullcontext,
+            close=lambda: None,
+            follow=follow,
+            current=self._current,
+            applies=False,
+            imports=self._import_log(),
+            sink=RecognisingSink(StreamSink(self.messages), cache, known.report),
+            known=known,
+            users=KnownUsers(tables, self.clock),
+            cluster=self,
+        )
+
+    async def work(self, roles: Sequence[str], stop: asyncio.Event, tell: Callable[[str], None]) -> None:
+        """Work on the stream in these roles (all where none is named) until told to stop."""
+        worker = worker_of(self, roles)
+        tell(f"The worker is ready: {', '.join(worker.roles)}; Ctrl-C ends it.")
+        await run_until(worker, stop)
+
+    def _import_log(self) -> EventLog:
+        return SqliteEventLog(self._file(LOG_FILE))
+
+    def _file(self, name: str) -> Database:
+        self._files.append(Database(self.settings.home / name, durable=True))
+        return self._files[-1]
+
+    async def _current(self, told: Progress) -> None:
+        """Follow the catalogue to its end."""
+        await self.catalogue.load()
+        told("catalogue", await self.catalogue.advance(), 0)
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        closing: list[Callable[[], Awaitable[None]]] = [
+            self.messages.close, self.history.close, self.postgres.close, self.nodes.close,
+        ]  # fmt: skip
+        for close in closing:
+            try:
+                await close()
+            except Unavailable as error:
+                _log.warning("Not closed in order: %s", error.sentence)
+        for file in (self.host, *self._files):
+            file.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStores(Stores):
+    """The ports of a cluster; the log that they read is its archive and its topics as one."""
+
+    cluster: Cluster
+
+    async def imported(self, told: Progress) -> None:
+        """Pour what the import wrote into the cluster's log."""
+        assert self.imports is not None
+        await pour(self.imports, StreamSink(self.cluster.messages), self.cluster.messages, self.tables, told)
+
+    async def let_go(self) -> None:
+        """Close everything, in the loop that used it."""
+        await self.cluster.close()
+
+
+async def open_cluster(settings: Settings, clock: Clock) -> Cluster:
+    """Connect to the servers of the settings. Raises Unavailable for one that does not answer (after trying for some
+    time), ConfigError for one that is not set up; nothing else is taken instead."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    messages = await KafkaMessageLog.open(settings)
+    try:
+        history = await CassandraHistory.open(settings)
+        nodes = connect(settings)
+        features = await RedisFeatureStore.open(nodes, schema_hash())
+        host = Database(settings.home / CATALOGUE_FILE, durable=False)
+    except BaseException:
+        await messages.close()
+        raise
+    return Cluster(settings, clock, messages, history, PostgresDatabase(settings), nodes, features, host)
+
+
+def initialise(settings: Settings) -> list[str]:
+    """Make topics, keyspace and tables where they are missing; what there is now, in sentences."""
+
+    async def run() -> None:
+        await ensure_topics(settings)
+        await ensure_schema(settings)
+        await migrate(settings)
+
+    asyncio.run(run())
+    return [
+        f"Kafka at {settings.kafka} has its topics ({settings.kafka_profile} profile).",
+        f"Cassandra at {settings.cassandra} has the keyspace {settings.cassandra_keyspace}.",
+        "PostgreSQL has its tables.",
+    ]
