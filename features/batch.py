@@ -13,7 +13,7 @@ from core.arrays import Array
 from core.catalogue import ViewerRecord
 from core.errors import InputError
 from features.columns import EventColumns
-from features.counting import stamp_rows
+from features.counting import count_events, stamp_rows
 from features.dataset import Progress, Rows, bits_to_signal, labelled
 from features.definitions import FEATURES, Reading, matrix
 from features.join import attach
@@ -150,6 +150,7 @@ class BatchDriver:
     def packed(self, applied_us: int) -> dict[str, dict[str, bytes]]:
         """Every row of feature state by entity and id, as the stream driver would have left it."""
         s, table = self.state, self.state.table
+        self._count_in_log_order()
         stamp_rows(s, self.events, self.records, applied_us)
         authors = table.authors.words[1:]
         counted = np.flatnonzero(s.trends.records["steps"].any(axis=1)).tolist()
@@ -159,6 +160,17 @@ class BatchDriver:
             "author": dict(zip(authors, s.authors.pack(range(1, len(authors) + 1)), strict=True)),
             "trend": dict(zip(map(str, counted), s.trends.pack(counted), strict=True)),
         }
+
+    def _count_in_log_order(self) -> None:
+        """Count everything again as a stream does: late events of a log would else be rounded otherwise, and a row
+        that serving starts from would not be what a replay of the log leads to."""
+        known = {name: self.records[name].copy() for name in ("profile", "traits")}
+        self.records[:] = 0
+        for name, codes in known.items():
+            self.records[name] = codes
+        for counters in (self.state.videos, self.state.authors, self.state.trends):
+            counters.records[:] = 0
+        count_events(self.state, self.events, self.records)
 
     def watches(self) -> tuple[Array, Array, Array, Array]:
         """All watches by (viewer, time): indptr [viewers+1], video, time_ms and history bits [watches]."""

@@ -18,7 +18,9 @@ from features.skew.compare import bits_differ, ulps
 from features.skew.one_log import LogCatalogue, LogStates
 from features.skew.recompute import _settled_apart
 from tests.features.served_world import ServedWorld
-from tests.features.worldlet import START_MS
+from tests.features.toy_state import every_kind
+from tests.features.worldlet import START_MS, catalogue
+from training.log_data import load_log
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +200,17 @@ def test_bits_and_distances_of_floats():
     # -0 is the neighbour of nothing but itself: by value the same place as 0
     assert ulps(one, other)[[0, 1, 2, 4]].tolist() == [1, 0, 0, 1 << 32]
     assert ulps(one, other)[3] == 2 * np.float32(1).view(np.int32)
+
+
+def test_state_that_a_training_run_wrote_is_what_the_log_leads_to_late_events_too(tmp_path):
+    """Serving goes on from rows that a batch left; a log whose events are not in the order of time must not show."""
+    world = ServedWorld(tmp_path)
+    stream = every_kind(catalogue(), 300, 5)
+    late = [stream[at] for at in np.random.default_rng(4).permutation(300).tolist()]
+    asyncio.run(world.log.append(late))
+    data = asyncio.run(load_log(world.log, world.videos, world.tables))
+    asyncio.run(world.features.write(data.driver.packed(1), data.applied_offset))
+    asyncio.run(world.processor.load())
+    world.now_ms = stream[-1].time_ms + 1
+    report = world.check([logged_slate(*world.serve(f"u{n}")) for n in range(7)]).report
+    assert report.rows == 140 and report.clean
