@@ -111,7 +111,8 @@ async def newest_slates(slates: "SlateLog", newest: int | None) -> "tuple[list[L
     """(the last slates that logged what their rows were read from, how many others were passed over)."""
     from features.logged import logged_slate
 
-    found, left_out, after = list[LoggedSlate](), 0, 0
+    found: list[LoggedSlate] = []
+    left_out = after = 0
     while batch := await slates.logged(after, _READ):
         after = batch[-1][0]
         logged = [logged_slate(slate, detail) for _, slate, detail in batch]
