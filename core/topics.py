@@ -87,17 +87,15 @@ TOPICS: Final = {
     for topic in (
         Topic(VIDEO_UPLOADED, "video", "VideoUploaded", {"spec": 200, "local": 4}),
         Topic(VIDEO_PROCESSED, "video", "video_published, video_updated, video_removed", {"spec": 200, "local": 4}),
-        Topic(USER_INTERACTION, "viewer", "every other event", {"spec": 100, "local": 4}),
+        Topic(USER_INTERACTION, "viewer", "every event of a viewer", {"spec": 100, "local": 4}),
         Topic(FEED_UPDATE, "recipient viewer", "FeedUpdate", {"spec": 100, "local": 4}),
         Topic(NOTIFICATION_TRIGGER, "recipient", "NotificationTrigger", {"spec": 50, "local": 4}),
         # The catalogue in the one order that gives rows and codes to everyone.
         Topic(CATALOGUE, "video", "CatalogueEntry", {"spec": 1, "local": 1}, FOREVER),
         # What each micro-batch of interactions adds to the counters of videos, authors and trends.
         Topic(COUNTS, "counter partition", "CountsBatch", {"spec": 100, "local": 4}),
-        Topic(SLATES, "viewer", "slates with their feature rows", {"spec": 100, "local": 4}),
-        Topic(
-            VIDEO_STATE, "entity:id", "packed rows of videos, authors, trends", {"spec": 100, "local": 4}, FOREVER, True
-        ),
+        Topic(SLATES, "viewer", "SlateMessage", {"spec": 100, "local": 4}),
+        Topic(VIDEO_STATE, "entity:id", "CounterRow", {"spec": 100, "local": 4}, FOREVER, True),
     )
 }
 
