@@ -74,7 +74,7 @@ class HistoryStore(Protocol):
     """
 
     async def record(self, records: Sequence[Record]) -> None:
-        """Apply viewer events; durable when it returns. After Unavailable any part may be, so give all of it again."""
+        """Apply viewer events. After Unavailable any part of them may be applied: give all of them again."""
         ...
 
     async def seen(self, viewer_id: str) -> list[str]:

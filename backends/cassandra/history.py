@@ -97,9 +97,9 @@ class CassandraHistory:
     async def interactions(self, viewer_id: str) -> list[Interaction]:
         """Everything that is kept of a viewer, oldest first; months are read one after the other."""
         found: list[Interaction] = []
-        for (month,) in await self._of_viewer("months", viewer_id, READ, _PATIENCE_S):
+        for (month,) in await self._of_viewer("months", viewer_id, CAREFUL, _PATIENCE_S):
             statement = self._selects["interactions"].bind((viewer_id, month))
-            async for page in self._session.pages(statement, READ, _PATIENCE_S):
+            async for page in self._session.pages(statement, CAREFUL, _PATIENCE_S):
                 found += (Interaction(*row) for row in page)
         return sorted(found)
 

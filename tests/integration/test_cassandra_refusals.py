@@ -11,6 +11,7 @@ from cassandra import ConsistencyLevel
 from cassandra.query import BatchStatement, SimpleStatement
 
 from backends.cassandra.history import CassandraHistory, ensure_schema
+from backends.cassandra.rows import rows_of
 from backends.cassandra.session import CassandraSession, IdempotentRetry, contact_points
 from core.errors import ConfigError, ForyouError, Unavailable
 from core.settings import Settings
@@ -124,6 +125,15 @@ def test_a_level_that_too_few_replicas_can_keep_is_unavailable(address: str) -> 
         store = asyncio.run(CassandraHistory.open(settings))
         with pytest.raises(Unavailable, match="too few replicas"):
             asyncio.run(store.record(records(impression(1))))
+        asyncio.run(store.close())
+
+
+def test_every_statement_of_the_history_may_be_repeated(address: str) -> None:
+    with made(settings_of(address)) as settings:
+        store = asyncio.run(CassandraHistory.open(settings))
+        batches = list(store._batches(rows_of(records(impression(1))[0])))
+        prepared = [*store._inserts.values(), *store._selects.values()]
+        assert all(one.is_idempotent for one in (*batches, *prepared, store._selects["seen"].bind(("ann",))))
         asyncio.run(store.close())
 
 
