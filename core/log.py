@@ -65,7 +65,7 @@ class Assignment(Protocol):
     """
 
     async def assigned(self, topic: str, partitions: frozenset[int]) -> Mapping[int, int]:
-        """These partitions are ours now; the offset after which to read, for each that has one of its own.
+        """These partitions are ours now, beside those we have; the offset after which to read, for each that has one of its own.
 
         Where none is given the group's last commit counts, and the beginning where there is none. When this raises,
         or the log does not answer, the next poll calls it again.
@@ -126,7 +126,10 @@ class MessageLog(Protocol):
         ...
 
     async def join(self, group: str, topics: Sequence[str], assignment: Assignment | None = None) -> Consumer:
-        """A new member of the group; its polls wait for its share of the partitions."""
+        """A new member of the group; its polls wait for its share of the partitions.
+
+        ConfigError for an unknown topic, here or at the first poll.
+        """
         ...
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     KafkaError,
     OffsetOutOfRangeError,
     RecordTooLargeError,
+    UnknownTopicOrPartitionError,
 )
 from aiokafka.structs import TopicPartition
 
@@ -30,6 +31,9 @@ from core.log import Assignment, Entry, by_topic, why_rejected
 from core.topics import dead_letters
 
 _log = logging.getLogger(__name__)
+_IDLE_MS = (
+    600_000  # a member that does not poll for so long leaves, though it lives: loading its state may take a while
+)
 _STAY = (RecordTooLargeError, CorruptRecordException)  # the connection is not to blame
 
 
@@ -39,6 +43,11 @@ class _Change:
 
     came: frozenset[TopicPartition] | None
     settled: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def settle(self) -> None:
+        """The driver may go on, if it still waits."""
+        if not self.settled.done():
+            self.settled.set_result(None)
 
 
 class KafkaConsumer:
@@ -111,10 +120,10 @@ class KafkaConsumer:
         """The next poll tells it, and one that sleeps wakes for it."""
         change = _Change(came)
         if self._closing:
-            change.settled.set_result(None)
+            change.settle()
         else:
             self._changes.append(change)
-            if self._nap is not None:
+            if self._nap is not None and not self._nap.expired():
                 self._nap.reschedule(asyncio.get_running_loop().time())
         return change.settled
 
@@ -131,7 +140,7 @@ class KafkaConsumer:
             else:
                 await self._take(change.came)
             self._changes.popleft()
-            change.settled.set_result(None)
+            change.settle()
 
     async def _let_go(self) -> None:
         for topic, numbers in self._named(self._ours).items():
@@ -231,12 +240,14 @@ class KafkaConsumer:
             partition_assignment_strategy=(StayingAssignor(),), session_timeout_ms=self._config.session_ms,
             heartbeat_interval_ms=self._config.session_ms // 10, rebalance_timeout_ms=self._config.rebalance_ms,
             # The answer to a join comes when all members have let go.
-            request_timeout_ms=self._config.rebalance_ms + self._config.answer_ms,
+            request_timeout_ms=self._config.rebalance_ms + self._config.answer_ms, max_poll_interval_ms=_IDLE_MS,
             max_partition_fetch_bytes=self._config.fetch_bytes, metadata_max_age_ms=60_000,
         )  # fmt: skip
         try:
             async with asyncio.timeout(self._config.answer_ms / 1000):
                 await client.start()
+                if absent := {self._config.prefix + topic for topic in self._topics} - await client.topics():
+                    raise UnknownTopicOrPartitionError(", ".join(sorted(absent)))
         except BaseException:
             await client.stop()
             raise
@@ -253,7 +264,7 @@ class KafkaConsumer:
 
     def _forget_changes(self) -> None:
         for change in self._changes:
-            change.settled.set_result(None)
+            change.settle()
         self._changes.clear()
 
 

@@ -46,7 +46,12 @@ async def ensure_topics(settings: Settings, topics: Iterable[Topic] = TOPICS.val
 def _new_topics(prefix: str, topic: Topic, profile: Profile) -> list[NewTopic]:
     """The topic, and the one for its dead letters."""
     replicas = REPLICATION[profile]
-    common = {"max.message.bytes": str(MAX_MESSAGE_BYTES + _BATCH_BYTES), "min.insync.replicas": str(min(replicas, 2))}
+    common = {
+        "max.message.bytes": str(MAX_MESSAGE_BYTES + _BATCH_BYTES),
+        "min.insync.replicas": str(min(replicas, 2)),
+        # The broker's time: a producer's clock must not decide what is too old to keep.
+        "message.timestamp.type": "LogAppendTime",
+    }
     kept = {"cleanup.policy": "compact"} if topic.compacted else {"retention.ms": str(topic.retention_ms)}
     return [
         NewTopic(prefix + topic.name, topic.partitions[profile], replicas, topic_configs={**common, **kept}),

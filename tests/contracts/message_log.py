@@ -298,6 +298,78 @@ class MessageLogContract:
 
         run(body)
 
+    def test_members_that_come_and_go_apply_each_message_once(self, run: Callable[[Body], None]) -> None:
+        """Each keeps what it applied with its offset, and hands both over, as a stage with a state file does."""
+        stored: dict[int, int] = {}
+        applied: list[int] = []
+        owners: dict[int, str] = {}
+
+        class Stage(Told):
+            """Its state: the last applied offset of each partition, stored at `revoked` and now and then."""
+
+            def __init__(self, name: str) -> None:
+                super().__init__()
+                self.name = name
+                self.state: dict[int, tuple[int, list[int]]] = {}
+
+            async def assigned(self, topic: str, partitions: frozenset[int]) -> Mapping[int, int]:
+                assert not owners.keys() & partitions, "two own a partition at the same time"
+                owners.update(dict.fromkeys(partitions, self.name))
+                await asyncio.sleep(0.02)
+                self.state |= {number: (stored.get(number, 0), []) for number in partitions}
+                return {number: stored.get(number, 0) for number in partitions}
+
+            async def revoked(self, topic: str, partitions: frozenset[int]) -> None:
+                await asyncio.sleep(0.02)
+                for number in partitions:
+                    self.store(number)
+                    del owners[number]
+
+            def apply(self, entry: Entry) -> None:
+                offset, values = self.state[entry.partition]
+                assert entry.offset == offset + 1
+                self.state[entry.partition] = (entry.offset, [*values, int(entry.value)])
+
+            def store(self, number: int) -> None:
+                offset, values = self.state[number]
+                stored[number] = offset
+                applied.extend(values)
+                self.state[number] = (offset, [])
+
+        async def work(log: MessageLog, name: str, rounds: int) -> None:
+            stage = Stage(name)
+            async with member(log, "g", MANY, stage) as consumer:
+                for turn in range(rounds):
+                    for entry in await consumer.poll(20, 30):
+                        stage.apply(entry)
+                    if turn % 3 == 0:
+                        for number in list(stage.state.keys() & owners.keys()):
+                            if owners[number] == name:
+                                stage.store(number)
+
+        async def body(log: MessageLog) -> None:
+            async def produce() -> None:
+                for start in range(0, 2_000, 40):
+                    await log.append(MANY, [Message(f"k{n % 30}", b"%d" % n) for n in range(start, start + 40)])
+                    await asyncio.sleep(0.04)
+
+            async with asyncio.timeout(4 * PATIENCE_S):
+                coming = (work(log, name, rounds) for name, rounds in (("a", 60), ("b", 30), ("c", 45)))
+                await asyncio.gather(produce(), *coming)
+                while len(applied) < 2_000:
+                    await work(log, "last", 20)
+            assert sorted(applied) == list(range(2_000))
+
+        run(body)
+
+    def test_joining_for_an_unknown_topic_is_refused(self, run: Callable[[Body], None]) -> None:
+        async def body(log: MessageLog) -> None:
+            with pytest.raises(ConfigError, match="topic"):
+                async with member(log, "g", "absent") as consumer:
+                    await consumer.poll(1, 100)
+
+        run(body)
+
     def test_an_assignment_may_begin_at_offsets_of_its_own(self, run: Callable[[Body], None]) -> None:
         async def body(log: MessageLog) -> None:
             await log.append(MANY, [Message("k", b"%d" % number, number % 4) for number in range(40)])
