@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement, Statement
 
-from backends.cassandra.rows import Row, date_of, rows_of, standing
+from backends.cassandra.rows import Row, date_of, partition_of, rows_of, standing
 from backends.cassandra.schema import INSERTS, SELECTS, TABLES, keyspace
 from backends.cassandra.session import CAREFUL, READ, CassandraSession
 from core.catalogue import Reactions
@@ -19,6 +20,7 @@ from core.settings import Settings
 
 _WRITERS: Final = 64  # requests on the way at once
 _BATCH_BYTES: Final = 4_096  # Cassandra warns of batches above 5 KiB and refuses those above 50
+_BATCH_PARTITIONS: Final = 10  # and of more partitions; three viewers of this moment have nine
 _PATIENCE_S: Final = 10.0  # for writes and for reads that no request waits for; the server gives up first
 _HOURS: Final = 24
 
@@ -52,22 +54,24 @@ class CassandraHistory:
         for record in records:
             for row in rows_of(record):
                 rows[row[1][0]][row] = None
-        await self._write(batch for of_viewer in rows.values() for batch in self._batches(of_viewer))
+        await self._write(self._batches(chain.from_iterable(rows.values())))
 
     def _batches(self, rows: Iterable[Row]) -> Iterator[Statement]:
-        """The rows of one viewer, which lie in few partitions, in as few requests as their size allows."""
-        batch, size = _batch(), 0
+        """Rows, those of a viewer side by side, in as few requests as size and number of partitions allow."""
+        batch, size, places = _batch(), 0, set[Any]()
         for table, values in rows:
             statement: BoundStatement = self._inserts[table].bind(values)
             needs = sum(len(value) for value in statement.values)
             if needs > _BATCH_BYTES:
                 yield statement
                 continue
-            if size + needs > _BATCH_BYTES:
+            place = partition_of(table, values)
+            if size + needs > _BATCH_BYTES or (len(places) == _BATCH_PARTITIONS and place not in places):
                 yield batch
-                batch, size = _batch(), 0
+                batch, size, places = _batch(), 0, set()
             batch.add(statement)
             size += needs
+            places.add(place)
         if size:
             yield batch
 

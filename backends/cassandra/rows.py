@@ -17,6 +17,7 @@ Row = tuple[str, tuple[Any, ...]]  # the table and its values
 _EPOCH: Final = date(1970, 1, 1)
 _LIKE, _SAVE = "like", "save"
 _REACTIONS: Final = {Like: (_LIKE, 1), Unlike: (_LIKE, 0), Save: (_SAVE, 1), Unsave: (_SAVE, 0)}
+_BY_TIME: Final = {"user_interactions", "activity_logs", "activity_hours"}
 _IN_COLUMNS: Final = ("kind", "event_id", "viewer_id", "video_id", "time_ms")
 # As in the features: whoever saw this much of a video has seen it all.
 _COMPLETED: Final = 0.95
@@ -43,6 +44,11 @@ def rows_of(record: Record) -> Iterator[Row]:
     elif isinstance(event, Like | Unlike | Save | Unsave):
         reaction, stands = _REACTIONS[type(event)]
         yield "reactions", (viewer, reaction, video, 2 * record.offset + stands, 1_000 * time_ms)
+
+
+def partition_of(table: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The partition of a row: its viewer, for some tables with the month or the day."""
+    return values[:2] if table in _BY_TIME else values[:1]
 
 
 def standing(words: list[tuple[str, str, int]]) -> Reactions:
