@@ -11,13 +11,13 @@ from features.layout import (
     ACTIONS,
     COUNTS_DTYPE,
     PROFILE,
-    STEPS,
     TOTALS,
     VIDEO_HALF_LIVES,
     VIEWER_DTYPE,
     VIEWER_HALF_LIVES,
 )
 
+CLOCK: Final = "applied_us"
 SESSION: Final = ("start_ms", "last_ms", "views", "long_views", "skips", "skip_streak")
 
 _MEANING: Final = {
@@ -68,15 +68,13 @@ class RawField:
 
 @dataclass(frozen=True, slots=True)
 class EntityRows:
-    """One entity's packed rows; the row was last updated at `clock_field` x `clock_unit_ms`."""
+    """One entity's packed rows; CLOCK says when each was last applied."""
 
     name: str
     key: str
     meaning: str
     dtype: np.dtype[np.void]
     fields: tuple[RawField, ...]
-    clock_field: str
-    clock_unit_ms: int
 
     @property
     def layout(self) -> np.dtype[np.void]:
@@ -118,9 +116,7 @@ def _spread(part: str, dtype: np.dtype[np.void], labels: tuple[tuple[str, ...], 
 
 
 def _rows(name: str, meaning: str, dtype: np.dtype[np.void], half_lives: dict[str, int]) -> EntityRows:
-    first, length_ms = next(iter(half_lives.items()))
-    fields = raw_fields(dtype, half_lives)
-    return EntityRows(name, f"{name}_id", meaning, dtype, fields, f"steps_{first}", length_ms // STEPS)
+    return EntityRows(name, f"{name}_id", meaning, dtype, raw_fields(dtype, half_lives))
 
 
 ENTITIES: Final = {

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, PushSource, ValueType
@@ -19,13 +20,16 @@ from feast import types as T
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from core.errors import CorruptData
+from core.settings import Settings
 from features.definitions import FEATURES, schema_hash
-from features.feast_fields import ENTITIES, EntityRows, RawField
+from features.feast_fields import CLOCK, ENTITIES, EntityRows, RawField
 from features.feast_offline import CREATED, EVENT_TIME, feast_folder, offline_path, write_offline
+from features.packed import CHECKED_FROM, schema_number
 
 PROJECT: Final = "foryou"
 OWNER: Final = "foryou"
 _REGISTRY: Final = "registry.db"
+_SQLITE: Final = {"type": "backends.feast_online.PackedSqliteOnlineStore", "path": "../state.db"}
 
 _TYPES: Final = {"|u1": T.Int32, "<i4": T.Int32, "<i8": T.Int64, "<f4": T.Float32, "<f8": T.Float64}
 
@@ -85,8 +89,9 @@ def _view_tags(rows: EntityRows) -> dict[str, str]:
     return {
         "schema_hash": schema_hash(),
         "row_bytes": str(rows.dtype.itemsize),
-        "clock_field": rows.clock_field,
-        "clock_unit_ms": str(rows.clock_unit_ms),
+        "schema_number": str(schema_number()),
+        "checked_from": str(CHECKED_FROM),
+        "clock_field": CLOCK,
     }
 
 
@@ -114,11 +119,25 @@ def _part(view: FeatureView, rows: EntityRows, parts: tuple[str, ...]) -> Featur
     return chosen
 
 
-def open_feast(home: Path) -> FeatureStore:
-    """Feast over a home; its configuration is written where there is none. CorruptData for a damaged registry."""
+def online_of(settings: Settings) -> dict[str, Any]:
+    """Where the settings keep packed rows, as Feast is told; a URL with a password stays out of Feast's file."""
+    if settings.backends == "embedded":
+        return dict(_SQLITE)
+    redis = {"type": "backends.feast_redis.PackedRedisOnlineStore"}
+    if urlsplit(settings.redis).password is not None:
+        return redis
+    return redis | {"url": settings.redis, "prefix": settings.redis_prefix, "cluster": settings.redis_cluster}
+
+
+def open_feast(home: Path, online: Mapping[str, Any] | None = None) -> FeatureStore:
+    """Feast over a home, with its rows where `online` says, else as before, else in the home's SQLite file.
+
+    Its configuration is written where it changes. CorruptData for a damaged registry or configuration.
+    """
     folder = feast_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
-    text, path = yaml.safe_dump(_config(), sort_keys=False), folder / "feature_store.yaml"
+    path = folder / "feature_store.yaml"
+    text = yaml.safe_dump(_config(online or _online_before(path)), sort_keys=False)
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
     try:
@@ -131,28 +150,44 @@ def open_feast(home: Path) -> FeatureStore:
     return store
 
 
-def _config() -> dict[str, Any]:
+def _online_before(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return _SQLITE
+    try:
+        found: Mapping[str, Any] = yaml.safe_load(path.read_text())["online_store"]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise CorruptData(f"Feast's configuration {path} is damaged; delete it and it is written again.") from error
+    return found
+
+
+def _config(online: Mapping[str, Any]) -> dict[str, Any]:
     """Relative paths, so that a home can be moved."""
     return {
         "project": PROJECT,
         "provider": "local",
         "registry": _REGISTRY,
-        "online_store": {"type": "backends.feast_online.PackedSqliteOnlineStore", "path": "../state.db"},
+        "online_store": dict(online),
         "offline_store": {"type": "backends.feast_offline.SnapshotOfflineStore"},
         "entity_key_serialization_version": 3,
     }
 
 
-def apply(home: Path) -> FeatureStore:
+def apply(home: Path, online: Mapping[str, Any] | None = None) -> FeatureStore:
     """Register the generated definitions under HOME/feast; again changes nothing. SchemaMismatch for foreign rows."""
-    store = open_feast(home)
+    store = open_feast(home, online)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         store.apply(definitions())
     return store
 
 
-def publish(home: Path, packed: Mapping[str, Mapping[str, bytes]], event_time_ms: int, created_ms: int) -> None:
+def publish(
+    home: Path,
+    packed: Mapping[str, Mapping[str, bytes]],
+    event_time_ms: int,
+    created_ms: int,
+    online: Mapping[str, Any] | None = None,
+) -> None:
     """What the end of a training run tells Feast: the definitions, and the state as of `event_time_ms`."""
-    apply(home)
+    apply(home, online)
     write_offline(home, packed, event_time_ms, created_ms)

@@ -12,7 +12,7 @@ from features.definitions import schema_hash
 from features.layout import STAMP
 
 # The checksum covers what follows it.
-_CHECKED: Final = np.dtype(STAMP[:2]).itemsize
+CHECKED_FROM: Final = np.dtype(STAMP[:2]).itemsize
 
 
 @lru_cache
@@ -26,7 +26,7 @@ def pack_rows(records: Array) -> list[bytes]:
     packed = np.ascontiguousarray(records).copy()
     packed["schema"] = schema_number()
     size, raw = packed.dtype.itemsize, memoryview(packed.tobytes())
-    packed["checksum"] = [crc32(raw[start + _CHECKED : start + size]) for start in range(0, len(raw), size)]
+    packed["checksum"] = [crc32(raw[start + CHECKED_FROM : start + size]) for start in range(0, len(raw), size)]
     raw = memoryview(packed.tobytes())
     return [bytes(raw[start : start + size]) for start in range(0, len(raw), size)]
 
@@ -56,7 +56,7 @@ def _check(record: Array, raw: bytes) -> None:
             f"A packed feature row was written under schema {int(record['schema'][0]):015x} and this build reads"
             f" {schema_number():015x}; compute the rows again with `foryou train` or `foryou features backfill`."
         )
-    if record["checksum"][0] != crc32(memoryview(raw)[_CHECKED:]):
+    if record["checksum"][0] != crc32(memoryview(raw)[CHECKED_FROM:]):
         raise CorruptData(
             "A packed feature row is not what was written (its checksum differs); compute the rows again with"
             " `foryou train` or `foryou features backfill`."

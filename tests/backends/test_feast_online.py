@@ -1,41 +1,96 @@
-"""Feast and serving read and write the same bytes."""
+"""Feast and serving read and write the same bytes, in SQLite and in Redis."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from feast import FeatureStore
 from feast.data_source import PushMode
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
+from backends.redis.feature_store import RedisFeatureStore
+from backends.redis.nodes import Nodes
 from core.errors import ConfigError, CorruptData, InputError, SchemaMismatch
+from core.settings import Settings
+from features.definitions import schema_hash
 from features.feast_fields import ENTITIES
 from features.feast_offline import packed_rows, table_of
-from features.feast_repo import apply
+from features.feast_repo import apply, online_of, open_feast
+from features.packed import pack_rows
 from foryou.stores import STATE_FILE
 from tests.features.feast_rows import packed_rows_of, random_rows, store_rows, stored_rows
+from tests.integration import servers
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 OFFSET = 41
+APPLIED = datetime(2026, 2, 3, 4, 5, 6, 789_012, tzinfo=UTC)
+APPLIED_US = 1_770_091_506_789_012
 
 
-@pytest.fixture(scope="module")
-def applied(tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    return home, apply(home)
+@dataclass
+class Kept:
+    """Where rows are kept: how Feast sees them, and how serving does."""
+
+    store: FeatureStore
+    put: Callable[[Any, int], None]
+    rows: Callable[[str, list[str]], tuple[list[bytes | None], int]]
+
+
+def in_sqlite(home) -> Kept:
+    return Kept(
+        store=apply(home),
+        put=lambda packed, offset: store_rows(home, packed, offset),
+        rows=lambda entity, ids: stored_rows(home, entity, ids),
+    )
+
+
+def in_redis(home) -> Kept:
+    url, prefix = servers.require("redis").redis, servers.unique("feast") + ":"
+    settings = Settings(backends="cluster", redis=url, redis_prefix=prefix)
+
+    def at_once(work):
+        async def run():
+            nodes = Nodes(url, prefix=prefix)
+            features = await RedisFeatureStore.open(nodes, schema_hash())
+            try:
+                return await work(features)
+            finally:
+                await nodes.close()
+
+        return asyncio.run(run())
+
+    async def both(features, entity, ids):
+        return await features.read(entity, ids), await features.applied_offset()
+
+    return Kept(
+        apply(home, online_of(settings)),
+        lambda packed, offset: at_once(lambda features: features.write(packed, offset)),
+        lambda entity, ids: at_once(lambda features: both(features, entity, ids)),
+    )
+
+
+@pytest.fixture(scope="module", params=[in_sqlite, in_redis])
+def opened(request, tmp_path_factory):
+    kept = request.param(tmp_path_factory.mktemp("home"))
+    yield kept
+    kept.store.teardown()
 
 
 @pytest.fixture
-def home(applied):
-    store_rows(applied[0], packed_rows_of(), OFFSET)
-    return applied[0]
+def kept(opened):
+    opened.put(packed_rows_of(), OFFSET)
+    return opened
 
 
 @pytest.fixture
-def store(applied, home):
-    return applied[1]
+def store(kept):
+    return kept.store
 
 
 def all_fields(entity):
@@ -52,7 +107,7 @@ def key(entity_id):
 
 def write(store, entity_id, **values):
     view = store.get_feature_view("viewer")
-    written = [(key(entity_id), values, datetime.now(UTC), None)]
+    written = [(key(entity_id), values, APPLIED, None)]
     store._get_provider().online_write_batch(store.config, view, written, None)
 
 
@@ -95,49 +150,50 @@ def test_reading_inside_an_event_loop(store):
     assert now == later
 
 
-def test_the_time_of_a_row_is_that_of_its_last_update(store):
+def test_the_time_of_a_row_is_when_it_was_applied_to_the_microsecond(store):
     raw = packed_rows_of()["video"]["video0"]
     answer = store.get_online_features(["video:counts_6h_likes"], [{"video_id": "video0"}])
-    # A step of the six-hour half-life is 6 * 3600 / 64 = 337.5 seconds
-    expected = int(np.frombuffer(raw, ENTITIES["video"].layout)[0]["steps_6h"]) * 337.5
     found = answer.proto.results[1].event_timestamps[0]
-    assert found.seconds + found.nanos / 1e9 == expected
+    expected = int(np.frombuffer(raw, ENTITIES["video"].layout)[0]["applied_us"])
+    assert found.seconds * 1_000_000 + found.nanos // 1_000 == expected
 
 
 @pytest.mark.parametrize("entity", ["viewer", "video"])
-def test_what_is_pushed_to_feast_is_what_serving_reads(home, store, entity):
+def test_what_is_pushed_to_feast_is_what_serving_reads(kept, store, entity):
     rows = random_rows(entity, 6, seed=99)  # two of the six are new
     store.push(f"{entity}_push", frame_of(entity, rows), to=PushMode.ONLINE)
-    assert stored_rows(home, entity, list(rows)) == (list(rows.values()), OFFSET)
+    assert kept.rows(entity, list(rows)) == (list(rows.values()), OFFSET)
 
 
-def test_what_is_written_to_feast_is_what_serving_reads(home, store):
+def test_what_is_written_to_feast_is_what_serving_reads(kept, store):
     rows = random_rows("author", 2, seed=5)
     store.write_to_online_store("author", frame_of("author", rows))
-    assert stored_rows(home, "author", list(rows))[0] == list(rows.values())
+    assert kept.rows("author", list(rows))[0] == list(rows.values())
 
 
-def test_a_null_keeps_what_is_stored(home, store):
+def test_a_null_keeps_what_is_stored(kept, store):
     frame = frame_of("video", {"video0": packed_rows_of()["video"]["video0"]})
     frame = frame.astype({name: "Int64" for name in frame.columns if frame[name].dtype == np.int64})
     frame["totals_views"] = 12
     frame["totals_likes"] = pd.array([None], "Int64")
     store.write_to_online_store("video", frame)
-    expected = np.frombuffer(packed_rows_of()["video"]["video0"], ENTITIES["video"].layout).copy()
-    expected["totals_views"] = 12
-    assert stored_rows(home, "video", ["video0"])[0] == [expected.tobytes()]
+    expected = np.frombuffer(packed_rows_of()["video"]["video0"], ENTITIES["video"].dtype).copy()
+    expected["totals"][0, 0] = 12
+    assert kept.rows("video", ["video0"])[0] == pack_rows(expected)
 
 
-def test_some_fields_are_merged_into_the_row_and_a_new_row_starts_at_zero(home, store):
+def test_some_fields_are_merged_into_the_row_and_a_new_row_starts_at_zero(kept, store):
     for name in ("viewer2", "new"):
         write(store, name, profile_region=Value(int32_val=7))
-    old = np.frombuffer(packed_rows_of()["viewer"]["viewer2"], ENTITIES["viewer"].layout).copy()
-    fresh = np.zeros(1, ENTITIES["viewer"].layout)
-    old["profile_region"] = fresh["profile_region"] = 7
-    assert stored_rows(home, "viewer", ["viewer2", "new"])[0] == [old.tobytes(), fresh.tobytes()]
+    dtype = ENTITIES["viewer"].dtype
+    old = np.frombuffer(packed_rows_of()["viewer"]["viewer2"], dtype).copy()
+    rows = np.concatenate([old, np.zeros(1, dtype)])
+    rows["profile"][:, 0] = 7
+    rows["applied_us"] = APPLIED_US  # the entries do not say, so it is their event time
+    assert kept.rows("viewer", ["viewer2", "new"])[0] == pack_rows(rows)
 
 
-def test_a_value_that_does_not_fit_is_refused_and_nothing_is_written(home, store):
+def test_a_value_that_does_not_fit_is_refused_and_nothing_is_written(kept, store):
     short = Value()
     short.int64_list_val.val.extend([1, 2, 3])
     for name, value in (
@@ -148,13 +204,36 @@ def test_a_value_that_does_not_fit_is_refused_and_nothing_is_written(home, store
     ):
         with pytest.raises(InputError, match=name):
             write(store, "viewer2", history_len=Value(int64_val=1), **{name: value})
-    assert stored_rows(home, "viewer", ["viewer2"])[0] == [packed_rows_of()["viewer"]["viewer2"]]
+    assert kept.rows("viewer", ["viewer2"])[0] == [packed_rows_of()["viewer"]["viewer2"]]
 
 
-def test_a_row_of_another_size_is_refused_with_what_to_do(home, store):
-    store_rows(home, {"viewer": {"viewer3": b"short"}}, OFFSET)
-    with pytest.raises(CorruptData, match=r"packed viewer row has 5 bytes where \d+ are due.*`foryou train`"):
+def changed(place):
+    row = bytearray(packed_rows_of()["viewer"]["viewer3"])
+    row[place] ^= 1
+    return bytes(row)
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "said"),
+    [
+        (b"short", CorruptData, r"packed viewer row has 5 bytes where \d+ are due.*`foryou train`"),
+        (changed(500), CorruptData, r"packed viewer row is not what was written .*`foryou train`"),
+        (changed(10), CorruptData, r"checksum differs"),
+        (changed(0), SchemaMismatch, r"packed viewer row was written under schema \w+ .*`foryou features backfill`"),
+    ],
+)
+def test_a_row_that_is_not_one_of_ours_is_refused_with_what_to_do(kept, store, row, error, said):
+    kept.put({"viewer": {"viewer3": row}}, OFFSET)
+    with pytest.raises(error, match=said):
         store.get_online_features(["viewer:history_len"], [{"viewer_id": "viewer3"}])
+    with pytest.raises(error, match=said):
+        write(store, "viewer3", profile_region=Value(int32_val=7))
+
+
+def test_fields_of_another_schema_are_not_pushed(kept, store):
+    with pytest.raises(SchemaMismatch, match="that is to be written has schema"):
+        write(store, "viewer2", schema=Value(int64_val=77))
+    assert kept.rows("viewer", ["viewer2"])[0] == [packed_rows_of()["viewer"]["viewer2"]]
 
 
 def test_rows_of_another_schema_are_refused_with_what_to_do(tmp_path):
@@ -179,10 +258,27 @@ def test_a_view_that_was_not_generated_is_refused(store):
         store._get_provider().online_read(store.config, view, [key("viewer0")])
 
 
-def test_tearing_down_leaves_the_rows(tmp_path):
-    store_rows(tmp_path, packed_rows_of(), OFFSET)
-    apply(tmp_path).teardown()
+@pytest.mark.parametrize("place", [in_sqlite, in_redis])
+def test_tearing_down_leaves_the_rows(tmp_path, place):
+    kept = place(tmp_path)
+    kept.put(packed_rows_of(), OFFSET)
+    kept.store.teardown()
     row = packed_rows_of()["video"]["video0"]
-    assert stored_rows(tmp_path, "video", ["video0"]) == ([row], OFFSET)
-    answer = apply(tmp_path).get_online_features(all_fields("video"), [{"video_id": "video0"}]).to_dict()
+    assert kept.rows("video", ["video0"]) == ([row], OFFSET)
+    again = apply(tmp_path)  # where the rows are is remembered
+    answer = again.get_online_features(all_fields("video"), [{"video_id": "video0"}]).to_dict()
     assert packed_rows(answer, "video")[0].tobytes() == row
+    again.teardown()
+
+
+def test_a_password_stays_out_of_the_configuration(tmp_path):
+    settings = Settings(backends="cluster", redis="redis://:secret77@127.0.0.1:1/0", redis_prefix="p:")
+    open_feast(tmp_path, online_of(settings))
+    assert "secret77" not in (tmp_path / "feast" / "feature_store.yaml").read_text()
+
+
+def test_a_damaged_configuration_is_refused_with_what_to_do(tmp_path):
+    open_feast(tmp_path)
+    (tmp_path / "feast" / "feature_store.yaml").write_text("online_store: [")
+    with pytest.raises(CorruptData, match=r"feature_store\.yaml is damaged; delete it"):
+        open_feast(tmp_path)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from features.feast_fields import ENTITIES
+from features.feast_fields import CLOCK, ENTITIES
+from features.packed import pack_rows
 from foryou.stores import open_stores
 
 Packed = dict[str, dict[str, bytes]]
@@ -22,9 +23,9 @@ def random_rows(entity: str, count: int, seed: int) -> dict[str, bytes]:
         else:
             limits = np.iinfo(dtype)
             records[field.name] = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
-    # Feast tells when a row was updated, so the clock has to be a moment
-    records[rows.clock_field] = rng.integers(1, 1_000_000, count)
-    return {f"{entity}{number}": records[number].tobytes() for number in range(count)}
+    # Feast tells when a row was applied, so the clock has to be a moment
+    records[CLOCK] = rng.integers(1, 2**52, count)
+    return dict(zip((f"{entity}{n}" for n in range(count)), pack_rows(records.view(rows.dtype)), strict=True))
 
 
 def packed_rows_of(count: int = 4, seed: int = 0) -> Packed:
