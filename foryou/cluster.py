@@ -32,6 +32,7 @@ from core.settings import Settings
 from core.topics import USER_INTERACTION
 from features.archive.events import ArchivedEvents
 from features.archive.reader import ArchivedLog
+from features.backfill.tasks import Sources
 from features.definitions import schema_hash
 from features.stream.catalogue import CatalogueFollower
 from features.stream.sink import StreamSink
@@ -185,3 +186,17 @@ def initialise(settings: Settings) -> list[str]:
         f"Cassandra at {settings.cassandra} has the keyspace {settings.cassandra_keyspace}.",
         "PostgreSQL has its tables.",
     ]
+
+
+async def open_sources(settings: Settings, online: bool) -> Sources:
+    """What a backfill reads, and the online store where it writes there too. As for `open_cluster`."""
+    messages = await KafkaMessageLog.open(settings)
+    nodes = connect(settings) if online else None
+    features = await RedisFeatureStore.open(nodes, schema_hash()) if nodes is not None else None
+
+    async def close() -> None:
+        await messages.close()
+        if nodes is not None:
+            await nodes.close()
+
+    return Sources(FolderBlobStore(settings.blobs), messages, features, close)
