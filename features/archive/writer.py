@@ -57,19 +57,27 @@ class Archiver:
         self._told_ms = -HOUR_MS
         self.figures = ArchiveFigures()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Archive until told to stop, waiting for a store or a log that does not answer; then write what is held."""
+    async def run(self) -> None:
+        """Archive until cancelled, waiting for a store or a log that does not answer; then write what is held."""
         wait_ms = self.config.retry_ms
-        while not stop.is_set():
+        try:
+            while True:
+                try:
+                    await self.step()
+                    wait_ms = self.config.retry_ms
+                except Unavailable as error:
+                    self._failed(error)
+                    await asyncio.sleep(wait_ms / 1000)
+                    wait_ms = min(2 * wait_ms, _LONGEST_RETRY_MS)
+        finally:
             try:
-                await self.step()
-                wait_ms = self.config.retry_ms
+                await self.close()
             except Unavailable as error:
-                self.figures.failed_writes += 1
-                self._tell(error.sentence)
-                await _sleep(stop, wait_ms)
-                wait_ms = min(2 * wait_ms, _LONGEST_RETRY_MS)
-        await self.close()
+                self._failed(error)
+
+    def _failed(self, error: Unavailable) -> None:
+        self.figures.failed_writes += 1
+        self._tell(error.sentence)
 
     async def step(self) -> int:
         """Read once, write what is due, commit it; how many messages were read. Unavailable, StorageFull."""
@@ -184,9 +192,3 @@ class Archiver:
                     " archivers, or look why their writes fail."
                 )
 
-
-async def _sleep(stop: asyncio.Event, wait_ms: int) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), wait_ms / 1000)
-    except TimeoutError:
-        return

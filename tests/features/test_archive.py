@@ -302,16 +302,19 @@ def test_a_store_that_is_full_loses_nothing_and_stops_reading_at_the_bound(log, 
     fill(log, 300, step_ms=100)
 
     async def work():
-        stop = asyncio.Event()
         worker = archiver(log, failing, said=said, most_bytes=10_000, retry_ms=1, poll_limit=10)
-        task = asyncio.create_task(worker.run(stop))
+        task = asyncio.create_task(worker.run())
         await asyncio.sleep(0.1)
         assert worker.figures.failed_writes > 1 and worker._pieces.held_bytes < 20_000
         failing.before = 0
-        while log.committed["archive", TOPIC, 0] < 100:
+        while log.committed["archive", TOPIC, 0] < 100:  # the rest waits for its hour
             await asyncio.sleep(0.01)
-        stop.set()
-        await task
+        fill(log, 10)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert log.committed["archive", TOPIC, 0] == 155
 
     asyncio.run(asyncio.wait_for(work(), 20))
     assert said[0] == "No space is left." and read_all(blobs, log) == log.everything(TOPIC)

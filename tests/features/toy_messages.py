@@ -1,5 +1,6 @@
 """A message log in memory whose broker forgets when it is told to: what the archive is tested against."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from zlib import crc32
@@ -75,6 +76,8 @@ class ToyConsumer:
             if entries:
                 self._after[topic, partition] = entries[-1].offset
             found += entries
+        if not found:
+            await asyncio.sleep(0.001)
         return found
 
     async def _begin(self) -> dict[tuple[str, int], int]:
