@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from core.errors import ForyouError, Unavailable
 from core.log import Entry, MessageLog
@@ -199,3 +199,16 @@ async def both(*effects: Awaitable[None]) -> None:
     for outcome in await asyncio.gather(*effects, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
+
+
+async def unhurried(ending: Coroutine[Any, Any, None]) -> None:
+    """Run an ending to its end, however often who waits for it is cancelled meanwhile; then they are."""
+    task, cancelled = asyncio.create_task(ending), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import Unavailable
 from core.log import Consumer, Entry, MessageLog
-from features.stream.lane import Lane, PartitionWork, StageMetrics, both
+from features.stream.lane import Lane, PartitionWork, StageMetrics, both, unhurried
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class StageLoop:
                     lane.offer([entry for entry in entries if entry.partition == partition])
                 await self._commit_when_due()
         finally:
-            await self._leave()
+            await unhurried(self._leave())
 
     async def _polled(self) -> list[Entry]:
         """The next messages; an unreachable log is tried again, and said once."""
@@ -76,21 +76,22 @@ class StageLoop:
                 delay_s = min(2 * delay_s, self._config.most_retry_s)
 
     async def assigned(self, topic: str, partitions: frozenset[int]) -> Mapping[int, int]:
-        """Load the state of these partitions; the offset after which to read, where their state knows it."""
-        own: dict[int, int] = {}
-        for partition in sorted(partitions - self._lanes.keys()):
-            work = self._work(partition)
-            try:
-                offset = await work.open()
-            except BaseException:
-                await work.close()
-                raise
-            if offset is not None:
-                own[partition] = offset
-            self._lanes[partition] = Lane(self._log, topic, partition, work, self._reject, self._config, self.metrics)
-            self._lanes[partition].start(offset)
-        kept = {partition: self._lanes[partition].taken for partition in partitions - own.keys()}
-        return own | {partition: taken for partition, taken in kept.items() if taken >= 0}
+        """Load the state of these partitions, all or none; the offset after which to read, where it is known."""
+        opened: dict[int, tuple[PartitionWork, int | None]] = {}
+        try:
+            for partition in sorted(partitions - self._lanes.keys()):
+                work = self._work(partition)
+                opened[partition] = work, None
+                opened[partition] = work, await work.open()
+        except BaseException:
+            await both(*(work.close() for work, _ in opened.values()))
+            raise
+        for partition, (work, offset) in opened.items():
+            lane = Lane(self._log, topic, partition, work, self._reject, self._config, self.metrics)
+            lane.start(offset)
+            self._lanes[partition] = lane
+        taken = {partition: self._lanes[partition].taken for partition in partitions}
+        return {partition: offset for partition, offset in taken.items() if offset >= 0}
 
     async def revoked(self, topic: str, partitions: frozenset[int]) -> None:
         """Finish what these partitions are doing, commit it and let their state go."""
