@@ -19,6 +19,7 @@ from core.settings import Settings
 from tests.contracts.events import records
 from tests.contracts.one_loop import Run
 from tests.integration.postgres_databases import Databases, OnPostgres
+from tests.integration.postgres_load import until_it_answers
 
 
 class TestSettings(OnPostgres):
@@ -115,20 +116,19 @@ class TestAnswers(OnPostgres):
             run(PostgresTables(databases.open(settings)).put_users([ViewerRecord(user_id="ann")]))
 
     def test_a_statement_ends_when_its_time_is_over_and_frees_its_connection(self, run: Run) -> None:
-        databases = Databases(self.made.server, PostgresConfig(pool_size=1, read_s=0.2, write_s=0.4))
+        databases = Databases(self.made.server, PostgresConfig(pool_size=1, read_s=0.4, write_s=0.6))
         run(self._ends_in_time(databases))
         run(databases.close())
 
     async def _ends_in_time(self, databases: Databases) -> None:
         database = databases.open(await databases.made())
-        await database.check()
-        for most, ask in ((0.2, database.read), (0.4, database.write)):
+        await until_it_answers(database.check)
+        for most, ask in ((0.4, database.read), (0.6, database.write)):
             began = time.monotonic()
             with pytest.raises(Unavailable, match=r"within|does not answer"):
                 await ask("SELECT pg_sleep(20)")
-            assert time.monotonic() - began < most + 0.3
-            await asyncio.sleep(0.3)
-            assert (await database.read("SELECT 7"))[0][0] == 7
+            assert time.monotonic() - began < most + 1.0
+            await until_it_answers(lambda: database.read("SELECT 1"))
 
 
 async def _refusal(database: PostgresDatabase) -> BaseException | None:
