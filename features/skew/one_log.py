@@ -8,7 +8,7 @@ import numpy as np
 
 from core.arrays import Array
 from core.catalogue import ViewerRecord
-from core.events import CATALOGUE_EVENTS, VideoPublished, VideoRemoved, VideoUpdated
+from core.events import CATALOGUE_EVENTS, AnyEvent, VideoPublished, VideoRemoved, VideoUpdated
 from core.ports import EventLog, Record
 from core.video_table import VideoTable, Vocabulary
 from features.columns import EventColumns, columns_of
@@ -150,10 +150,14 @@ def _bytes(records: Array) -> Array:
 def catalogue(table: VideoTable, records: Sequence[Record]) -> None:
     """Put what catalogue events say into the table; others are passed over."""
     for record in records:
-        event = record.event
-        if isinstance(event, VideoPublished):
-            table.publish(event)
-        elif isinstance(event, VideoUpdated):
-            table.update(event)
-        elif isinstance(event, VideoRemoved):
-            table.remove(event)
+        learn(table, record.event)
+
+
+def learn(table: VideoTable, event: AnyEvent) -> None:
+    """Put what one catalogue event says into the table; any other is passed over."""
+    if isinstance(event, VideoPublished):
+        table.publish(event)
+    elif isinstance(event, VideoUpdated):
+        table.update(event)
+    elif isinstance(event, VideoRemoved):
+        table.remove(event)
