@@ -38,8 +38,17 @@ def write_offline(home: Path, packed: Mapping[str, Mapping[str, bytes]], event_t
         _write(table, folder / f"{event_time_ms:015d}.parquet")
 
 
+def write_states(
+    home: Path, entity: str, name: str, ids: Sequence[str], rows: Sequence[bytes], event_us: Array, created_us: Array
+) -> None:
+    """One Parquet file of an entity's rows, each with its own two times (Unix microseconds); the same name replaces."""
+    folder = feast_folder(home) / offline_path(entity)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(states_table(ENTITIES[entity], ids, rows, event_us, created_us), folder / f"{name}.parquet")
+
+
 def _write(table: pa.Table, path: Path) -> None:
-    unfinished = path.parents[2] / f".{path.parents[1].name}-{os.getpid()}"
+    unfinished = path.parents[2] / f".{path.parents[1].name}-{path.stem}-{os.getpid()}"
     try:
         pq.write_table(table, unfinished, compression="zstd")
         os.replace(unfinished, path)

@@ -8,7 +8,7 @@ import typer
 
 from core.errors import ForyouError, StorageFull
 from core.settings import wait_quietly
-from foryou.commands import demo, feed, importing, serving, stack, training, work, world
+from foryou.commands import demo, features, feed, importing, serving, stack, training, work, world
 
 EXIT_CODES = """Exit codes
 
@@ -53,6 +53,7 @@ def build() -> typer.Typer:
     app.command()(feed.feed)
     app.command()(feed.explain)
     app.command()(feed.replay)
+    app.add_typer(features.group(), name="features")
     app.add_typer(stack.group(), name="stack")
     return app
 

@@ -165,11 +165,13 @@ async def open_cluster(settings: Settings, clock: Clock) -> Cluster:
         history = await CassandraHistory.open(settings)
         nodes = connect(settings)
         features = await RedisFeatureStore.open(nodes, schema_hash())
+        postgres = PostgresDatabase(settings)
+        await postgres.check()
         host = Database(settings.home / CATALOGUE_FILE, durable=False)
     except BaseException:
         await messages.close()
         raise
-    return Cluster(settings, clock, messages, history, PostgresDatabase(settings), nodes, features, host)
+    return Cluster(settings, clock, messages, history, postgres, nodes, features, host)
 
 
 def initialise(settings: Settings) -> list[str]:
