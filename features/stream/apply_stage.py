@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from core.clock import Clock, system_clock
-from core.errors import CorruptData
+from core.errors import CorruptData, InputError
 from core.events import decode
 from core.log import Entry
 from core.ports import Record
@@ -31,9 +31,20 @@ class ApplyWork:
             except CorruptData as error:
                 await reject(entry, error.sentence)
         if records:
-            await self._apply(records)
+            await self._given(records, {entry.offset: entry for entry in entries}, reject)
             if records[-1].event.ingested_ms:
                 self._metrics.stale_ms = self._clock() - records[-1].event.ingested_ms
+
+    async def _given(self, records: Sequence[Record], entries: dict[int, Entry], reject: Reject) -> None:
+        """All at once; where the store refuses that, one by one, so that only what it cannot take is rejected."""
+        try:
+            await self._apply(records)
+        except InputError as error:
+            if len(records) == 1:
+                await reject(entries[records[0].offset], error.sentence)
+                return
+            for record in records:
+                await self._given([record], entries, reject)
 
     async def tick(self) -> None:
         """Nothing falls due."""
