@@ -1,0 +1,96 @@
+"""A partition's state: rows in memory up to a bound, one writer, event ids that are forgotten in time."""
+
+import numpy as np
+import pytest
+
+from backends.sqlite.partition_state import SqlitePartitionStates
+from core.errors import Unavailable
+from core.ports import Advance
+from features.layout import COUNTS_DTYPE
+from features.packed import pack_rows
+from features.stream.hot_rows import HotRows
+
+DAY_MS = 86_400_000
+
+
+def rows(numbers):
+    """Records that count a number each."""
+    records = np.zeros(len(numbers), COUNTS_DTYPE)
+    records["totals"][:, 0] = numbers
+    records["version"] = numbers
+    return records
+
+
+def commit(state, offset, ids, records, **more):
+    """Store records under ids."""
+    stored = zip(ids, records["version"].tolist(), pack_rows(records), strict=True)
+    state.commit(Advance(offset, list(stored), **more))
+
+
+def test_memory_holds_the_last_used_rows_and_the_file_holds_all(tmp_path):
+    state = SqlitePartitionStates(tmp_path).open("counter-0")
+    hot = HotRows(state, COUNTS_DTYPE, most_bytes=100 * (COUNTS_DTYPE.itemsize + 250))
+    for start in range(0, 1000, 50):
+        ids, records = [f"video:{n}" for n in range(start, start + 50)], rows(list(range(start, start + 50)))
+        commit(state, start + 1, ids, records)
+        hot.put(ids, records)
+        assert len(hot) <= 100 and hot.used_bytes <= 100 * (COUNTS_DTYPE.itemsize + 250)
+    assert len(hot) == 100
+    found = hot.gather(["video:3", "video:999", "video:none", "video:950"])
+    assert found["totals"][:, 0].tolist() == [3, 999, 0, 950]
+
+
+def test_a_row_that_is_used_stays_in_memory(tmp_path):
+    state = SqlitePartitionStates(tmp_path).open("counter-0")
+    hot = HotRows(state, COUNTS_DTYPE, most_bytes=3 * (COUNTS_DTYPE.itemsize + 250))
+    for number in range(6):
+        hot.put([f"video:{number}", "video:0"] if number else ["video:0"], rows([number, 7] if number else [7]))
+    # The file is empty: what is found is what memory kept.
+    assert hot.gather(["video:0", "video:1", "video:5"])["totals"][:, 0].tolist() == [7, 0, 5]
+
+
+def test_more_rows_than_fit_are_read_and_written_all_the_same(tmp_path):
+    state = SqlitePartitionStates(tmp_path).open("counter-0")
+    hot = HotRows(state, COUNTS_DTYPE, most_bytes=1)
+    ids = [f"video:{n}" for n in range(700)]
+    commit(state, 1, ids, rows(list(range(700))))
+    hot.put(ids, rows(list(range(700))))
+    assert len(hot) == 1 and hot.gather(ids)["totals"][:, 0].tolist() == list(range(700))
+
+
+def test_a_state_has_one_writer(tmp_path):
+    states = SqlitePartitionStates(tmp_path)
+    first = states.open("viewer-0")
+    with pytest.raises(Unavailable, match="held by another process"):
+        SqlitePartitionStates(tmp_path).open("viewer-0")
+    with pytest.raises(Unavailable, match="held by another process"):
+        states.replace("viewer-0", tmp_path / "copy")
+    first.close()
+    states.open("viewer-0").close()
+
+
+def test_a_commit_is_found_again_with_its_offset_and_watermarks(tmp_path):
+    states = SqlitePartitionStates(tmp_path)
+    state = states.open("viewer-0")
+    assert states.offset("viewer-9") == 0 and state.position() == (0, {})
+    commit(state, 17, ["video:a"], rows([5]), watermarks={2: 30})
+    commit(state, 19, ["video:b"], rows([9]), watermarks={2: 31, 0: 4})
+    assert state.copy(tmp_path / "copy.db") == 19
+    state.close()
+    again = states.open("viewer-0")
+    assert again.position() == (19, {2: 31, 0: 4}) and states.offset("viewer-0") == 19
+    assert [key for _, key, _ in again.rows_since(5, 0, 10)] == ["video:b"]
+    states.replace("viewer-1", tmp_path / "copy.db")
+    assert states.open("viewer-1").position() == (19, {2: 31, 0: 4})
+
+
+def test_event_ids_are_known_for_the_time_that_is_promised_and_then_forgotten(tmp_path):
+    state = SqlitePartitionStates(tmp_path, keep_ms=8 * DAY_MS).open("viewer-0")
+    ids = {day: bytes([day]) * 16 for day in range(40)}
+    for day in range(40):
+        state.commit(Advance(day + 1, event_ids={ids[day]: day * DAY_MS}))
+        recent = [ids[d] for d in range(max(day - 8, 0), day + 1)]
+        assert set(state.seen(recent)) == set(recent)
+    # At most two generations of 8 days each are kept.
+    known = state.seen(list(ids.values()))
+    assert len(known) <= 17 and known[ids[39]] == 39 * DAY_MS
