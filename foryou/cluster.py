@@ -11,7 +11,7 @@ from typing import Final
 from backends.blob_folder import FolderBlobStore
 from backends.cassandra.history import CassandraHistory, ensure_schema
 from backends.kafka.message_log import KafkaMessageLog
-from backends.kafka.topics import ensure_topics
+from backends.kafka.topics import check_topics, ensure_topics
 from backends.postgres.database import PostgresDatabase
 from backends.postgres.migrate import migrate
 from backends.postgres.tables import PostgresTables
@@ -162,6 +162,7 @@ async def open_cluster(settings: Settings, clock: Clock) -> Cluster:
     settings.home.mkdir(parents=True, exist_ok=True)
     messages = await KafkaMessageLog.open(settings)
     try:
+        await check_topics(settings)
         history = await CassandraHistory.open(settings)
         nodes = connect(settings)
         features = await RedisFeatureStore.open(nodes, schema_hash())

@@ -34,7 +34,7 @@ def translated(place: str, doing: str) -> Iterator[None]:
 
 def _core(place: str, doing: str, error: kafka.KafkaError) -> Exception:
     if isinstance(error, kafka.UnknownTopicOrPartitionError):
-        return ConfigError(f"{place} could not {doing}: it has no such topic or partition; create the topics first.")
+        return ConfigError(f"{place} could not {doing}: it has no such topic; `foryou stack init` creates them.")
     if isinstance(error, _DENIED):
         return ConfigError(f"{place} does not allow us to {doing} ({error}); correct the settings or its rights.")
     if isinstance(error, _TOO_LARGE):

@@ -43,6 +43,19 @@ async def ensure_topics(settings: Settings, topics: Iterable[Topic] = TOPICS.val
                 await asyncio.sleep(_PAUSE_S)
 
 
+async def check_topics(settings: Settings, topics: Iterable[Topic] = TOPICS.values()) -> None:
+    """ConfigError for one that is absent or has fewer partitions than the profile says; Unavailable."""
+    config, profile = KafkaConfig.of(settings), settings.kafka_profile
+    wanted = {new.name: new for topic in topics for new in _new_topics(config.prefix, topic, profile)}
+    async with _admin(config) as admin:
+        absent = wanted.keys() - await _check(config, profile, admin, wanted)
+    if absent:
+        raise ConfigError(
+            f"{config.place} has no topic {sorted(absent)[0]} ({len(absent)} of {len(wanted)} are absent or have no"
+            " leader); `foryou stack init` creates them."
+        )
+
+
 def _new_topics(prefix: str, topic: Topic, profile: Profile) -> list[NewTopic]:
     """The topic, and the one for its dead letters."""
     replicas = REPLICATION[profile]
@@ -104,7 +117,7 @@ async def _create(
 @asynccontextmanager
 async def _admin(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=config.servers, client_id="foryou", request_timeout_ms=_CREATE_MS)
-    with translated(config.place, "create its topics"):
+    with translated(config.place, "show or create its topics"):
         async with asyncio.timeout(_CREATE_MS / 1000):
             try:
                 await admin.start()

@@ -14,7 +14,7 @@ from aiokafka.structs import TopicPartition
 from backends.kafka.config import KafkaConfig
 from backends.kafka.message_log import KafkaMessageLog
 from backends.kafka.shares import shares
-from backends.kafka.topics import ensure_topics
+from backends.kafka.topics import check_topics, ensure_topics
 from core.errors import ConfigError, CorruptData, SchemaMismatch, Unavailable
 from core.events import SCHEMA_VERSION, decode, encode
 from core.log import Bounds, Message, MessageLog
@@ -46,6 +46,7 @@ def test_topics_are_created_once_with_what_the_table_says(settings: Settings) ->
     async def body() -> None:
         await asyncio.gather(ensure_topics(settings), ensure_topics(settings))  # two processes start together
         await ensure_topics(settings)
+        await check_topics(settings)
         log = await KafkaMessageLog.open(settings)
         for one in TOPICS.values():
             assert await log.bounds(one.name) == [Bounds(1, 0)] * one.partitions["local"]
@@ -73,10 +74,18 @@ def test_a_topic_with_fewer_partitions_than_the_setting_is_refused_and_more_are_
     async def body() -> None:
         await ensure_topics(settings, [topic("t", 3)])
         await ensure_topics(settings, [topic("t", 2)])
-        with pytest.raises(ConfigError, match=r"topic \S+\.t with 3 partitions and the profile 'local' needs 4; "):
-            await ensure_topics(settings, [topic("t", 4)])
+        for look in (ensure_topics, check_topics):
+            with pytest.raises(ConfigError, match=r"topic \S+\.t with 3 partitions and the profile 'local' needs 4; "):
+                await look(settings, [topic("t", 4)])
 
     asyncio.run(body())
+
+
+def test_an_absent_topic_is_named_at_the_start(settings: Settings) -> None:
+    with pytest.raises(
+        ConfigError, match=r"has no topic \S+\.t \(2 of 2 are absent .*`foryou stack init` creates them"
+    ):
+        asyncio.run(check_topics(settings, [topic("t", 1)]))
 
 
 def test_a_profile_that_needs_more_brokers_says_so(settings: Settings) -> None:
@@ -90,7 +99,7 @@ def test_a_broker_that_is_not_there_is_one_sentence_after_a_bounded_time() -> No
     with pytest.raises(Unavailable, match=r"Kafka at 127\.0\.0\.1:9 did not answer for 1 s; start it \(`foryou stack"):
         asyncio.run(KafkaMessageLog.open(settings, KafkaConfig(servers=settings.kafka, start_ms=1_000)))
     assert 0.5 < time.monotonic() - began < 5
-    with pytest.raises(Unavailable, match=r"Kafka at 127\.0\.0\.1:9 does not create its topics"):
+    with pytest.raises(Unavailable, match=r"Kafka at 127\.0\.0\.1:9 does not show or create its topics"):
         asyncio.run(ensure_topics(settings))
 
 
