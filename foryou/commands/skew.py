@@ -2,21 +2,25 @@
 
 import asyncio
 import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.errors import ConfigError, InputError
+from core.errors import InputError
 from foryou.commands.home import HomeOption, JsonOption, require_log, settings_of
 from foryou.console import Steps, note, show_json, show_table
 
 if TYPE_CHECKING:
     from core.ports import SlateLog
     from core.settings import Settings
+    from features.archive.reader import ArchivedLog
     from features.logged import LoggedSlate
     from features.skew.report import FeatureDifference, SkewReport
-    from foryou.stores import Stores
+    from features.skew.states import CatalogueAt, StateAt
     from training.config import TrainConfig
     from training.feedback.days import JoinReport
     from training.feedback.rows import LoggedRows
@@ -72,39 +76,78 @@ def join(
         _show_days(report)
 
 
+@dataclass(frozen=True)
+class _Logged:
+    """What was served and where it can be counted again: slates, states, the catalogue's past, author ids by code."""
+
+    slates: "SlateLog"
+    states: "StateAt"
+    catalogue: "Callable[[], CatalogueAt]"
+    authors: "Sequence[str]"
+
+
+@asynccontextmanager
+async def _logged(settings: "Settings") -> "AsyncIterator[_Logged]":
+    """The one log of a home, or the topics of a cluster, archive and log together."""
+    if settings.backends == "cluster":
+        async with _topics(settings) as topics:
+            from core.topics import CATALOGUE, SLATES
+            from features.backfill.catalogue import read_catalogue
+            from features.skew.archived import ArchivedCatalogue, ArchivedStates
+            from feeds.logged_slates import ArchivedSlates
+
+            authors = (await read_catalogue(topics(CATALOGUE))).past.table.authors.words
+            slates = ArchivedSlates(topics(SLATES))
+            yield _Logged(slates, ArchivedStates(topics), lambda: ArchivedCatalogue(topics), authors)
+        return
+    from features.skew.one_log import LogCatalogue, LogStates
+    from foryou.stores import open_stores
+
+    stores = open_stores(settings.home)
+    try:
+        assert stores.slate_log is not None
+        states = LogStates(stores.log, await stores.tables.all_users())
+        authors = (await stores.videos.load()).authors.words
+        yield _Logged(stores.slate_log, states, lambda: LogCatalogue(stores.log), authors)
+    finally:
+        stores.close()
+
+
+@asynccontextmanager
+async def _topics(settings: "Settings") -> "AsyncIterator[Callable[[str], ArchivedLog]]":
+    """A cluster's topics, each with its archive."""
+    from foryou.cluster import open_sources
+
+    sources = await open_sources(settings, online=False)
+    try:
+        yield sources.log
+    finally:
+        if sources.close is not None:
+            await sources.close()
+
+
 async def check_home(settings: "Settings", newest: int | None, feast: bool, steps: Steps) -> "SkewReport":
-    """The check over the stores of a home."""
+    """The check over what a home, or a cluster, logged."""
     import msgspec
 
     from features.skew.check import check_skew
-    from features.skew.one_log import LogCatalogue, LogStates
-    from foryou.opening import opened_stores
 
-    async with opened_stores(settings) as stores:
+    async with _logged(settings) as served:
         steps.begin("reading the slates")
-        logged, left_out = await newest_slates(slate_log_of(stores), newest)
+        logged, left_out = await newest_slates(served.slates, newest)
         if not logged:
             raise InputError(f"No slate in {settings.home} has logged feature rows; serve some with `foryou feed`.")
         if left_out:
             note(f"{left_out:,} slates have no detail, served nothing or were logged by an older build: left out.")
-        states = LogStates(stores.log, await stores.tables.all_users())
-        authors = (await stores.videos.load()).authors.words
-        replayed = await check_skew(logged, states, LogCatalogue(stores.log), authors, steps)
+        replayed = await check_skew(logged, served.states, served.catalogue(), served.authors, steps)
         if not feast:
             return replayed.report
         from features.skew.feast_join import check_join
 
         steps.begin("point-in-time join")
         with tempfile.TemporaryDirectory(prefix="skew-", dir=settings.home) as folder:
-            joined = await check_join(replayed, LogCatalogue(stores.log), Path(folder))
+            joined = await check_join(replayed, served.catalogue(), Path(folder))
         return msgspec.structs.replace(replayed.report, join=joined)
-
-
-def slate_log_of(stores: "Stores") -> "SlateLog":
-    """The slates of the stores in order; ConfigError where these stores cannot list them."""
-    if stores.slate_log is None:
-        raise ConfigError("The slates of a cluster are in its archive; this command reads those of a home.")
-    return stores.slate_log
 
 
 async def newest_slates(slates: "SlateLog", newest: int | None) -> "tuple[list[LoggedSlate], int]":
@@ -124,16 +167,16 @@ async def newest_slates(slates: "SlateLog", newest: int | None) -> "tuple[list[L
 
 
 async def join_home(settings: "Settings", again: bool, steps: Steps) -> "JoinReport":
-    """The join over the stores of a home."""
+    """The join over the slates and events of a home, or of a cluster."""
     from core.clock import system_clock
     from foryou.opening import opened_stores
     from foryou.stores import training_blobs
     from training.feedback.days import join_days
 
-    async with opened_stores(settings) as stores:
-        blobs = training_blobs(settings.home)
+    async with opened_stores(settings) as stores, _logged(settings) as served:
+        blobs, one_log = training_blobs(settings.home), stores.applies
         return await join_days(
-            slate_log_of(stores), stores.log, blobs, system_clock(), again=again, one_log=stores.applies, progress=steps
+            served.slates, stores.log, blobs, system_clock(), again=again, one_log=one_log, progress=steps
         )
 
 

@@ -16,6 +16,7 @@ from core.engine import Ranked, Trace
 from core.query import Query
 from core.slate import Slate
 from core.video_table import Vocabulary
+from features.definitions import schema_hash
 from features.layout import VIEWER_DTYPE
 from features.logged import READ, logged_slate
 from features.online import OnlineFeatures
@@ -38,7 +39,7 @@ class ServedWorld:
         self.log = SqliteEventLog(Database(folder / "log.db", durable=False))
         self.tables = SqliteTables(Database(folder / "tables.db", durable=False))
         self.slates = SqliteSlateStore(Database(folder / "slates.db", durable=False))
-        self.features = SqliteFeatureStore(self.database, "schema")
+        self.features = SqliteFeatureStore(self.database, schema_hash())
         self.videos, self.history = SqliteVideoStore(self.database), SqliteHistoryStore(self.database)
         models = ReadModels(self.history, self.tables, self.videos, self.features, self.database.transaction)
         self.now_ms = 0
