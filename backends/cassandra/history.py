@@ -76,17 +76,25 @@ class CassandraHistory:
             yield batch
 
     async def _write(self, statements: Iterator[Statement]) -> None:
-        """Send them all, some at once; the first failure ends it."""
+        """Send them, some at once and one for each turn of the loop; the first failure ends it."""
+        slots, sent, failed = asyncio.Semaphore(self._writers), list[asyncio.Task[None]](), asyncio.Event()
 
-        async def drain() -> None:
-            for statement in statements:
-                await self._session.write(statement, _PATIENCE_S)
+        def settled(task: asyncio.Task[None]) -> None:
+            slots.release()
+            if not task.cancelled() and task.exception():
+                failed.set()
 
-        tasks = [asyncio.create_task(drain()) for _ in range(self._writers)]
         try:
-            await asyncio.gather(*tasks)
+            for statement in statements:
+                await slots.acquire()
+                if failed.is_set():
+                    break
+                sent.append(asyncio.create_task(self._session.write(statement, _PATIENCE_S)))
+                sent[-1].add_done_callback(settled)
+                await asyncio.sleep(0)
+            await asyncio.gather(*sent)
         finally:
-            for task in tasks:
+            for task in sent:
                 task.cancel()
 
     async def seen(self, viewer_id: str) -> list[str]:
