@@ -6,7 +6,6 @@ from typing import Final
 
 from core.ports import FeatureStore, PartitionState
 
-MARKS: Final = "applied"
 _PAGE: Final = 2_000
 
 Split = Callable[[str], tuple[str, str]]
@@ -35,23 +34,19 @@ class OnlineRows:
         mark = await self._checked()
         news = self._named((key, raw) for key, version, raw in rows if version > mark)
         self._marked = max(self._reached, mark)
-        news[MARKS] = {self._name: _packed(self._marked)}
-        if self._unborn:
-            news[MARKS][self._birth] = _packed(self._marked)
-        await self._features.write(news, offset)
+        await self._features.write(news, {self._name: self._marked} | ({self._birth: 1} if self._unborn else {}))
         self._reached, self._unborn = max(self._reached, offset), False
 
     async def finish(self) -> None:
         """Say that all is there, so that who comes next need not look."""
         if self._marked is not None and self._reached > self._marked and not self._unborn:
-            await self._features.write({MARKS: {self._name: _packed(self._reached)}}, self._reached)
+            await self._features.write({}, {self._name: self._reached})
             self._marked = self._reached
 
     async def _checked(self) -> int:
         """The store's mark, after rows above it were written again where it should be further on."""
-        stored, birth = await self._features.read(MARKS, [self._name, self._birth])
-        mark = int.from_bytes(stored, "little") if stored is not None and birth is not None else 0
-        self._unborn = birth is None
+        stored, birth = await self._features.marks([self._name, self._birth])
+        mark, self._unborn = stored if birth else 0, not birth
         state_offset, _ = self._state.position()
         if mark < (state_offset if self._marked is None else self._marked):
             await self._rewrite(mark)
@@ -66,7 +61,7 @@ class OnlineRows:
         after = 0
         while page := await asyncio.to_thread(self._state.rows_since, mark, after, _PAGE):
             after = page[-1][0]
-            await self._features.write(self._named((key, raw) for _, key, raw in page), mark)
+            await self._features.write(self._named((key, raw) for _, key, raw in page), {self._name: mark})
             self.rewritten += len(page)
 
     def _named(self, rows: Iterable[tuple[str, bytes]]) -> dict[str, dict[str, bytes]]:
@@ -75,7 +70,3 @@ class OnlineRows:
             entity, identity = self._split(key)
             named.setdefault(entity, {})[identity] = raw
         return named
-
-
-def _packed(offset: int) -> bytes:
-    return offset.to_bytes(8, "little")

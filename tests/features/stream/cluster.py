@@ -123,7 +123,7 @@ class Cluster:
         life = life or Life()
         log = MortalLog(self.log, life)
         states = MortalStates(self.states(host), life)
-        online = Mortal(online or self.online, life, ("write", "read"))
+        online = Mortal(online or self.online, life, ("write", "marks"))
         snapshots = Snapshots(Mortal(self.blobs, life, ("put", "delete")), states, self.folder / host / "drafts")
         inlet, places = Inlet(log, self.follower(host)), Places(states, online, snapshots)
         roles = {

@@ -21,6 +21,12 @@ async def send(cluster, events):
     await cluster.sink.append([msgspec.structs.replace(e, catalogue_offset=end, ingested_ms=e.time_ms) for e in events])
 
 
+def empty(cluster):
+    """What a flush does to the online store."""
+    cluster.online_database.execute("DELETE FROM features")
+    cluster.online_database.execute("DELETE FROM feature_facts WHERE name LIKE 'applied:%'")
+
+
 async def until(condition, limit_s=20.0):
     """Wait for a condition."""
     end = asyncio.get_running_loop().time() + limit_s
@@ -54,7 +60,7 @@ def test_an_online_store_that_was_emptied_gets_every_row_again(tmp_path):
         await send(cluster, every_kind(catalogue(), 200, 1))
         await cluster.rest(cluster.worker())
         task = asyncio.create_task(cluster.worker().run())
-        cluster.online_database.execute("DELETE FROM features")
+        empty(cluster)
         # One event for each partition, so that each has something to write and finds out.
         await send(cluster, [watch(n, viewer=f"x{n}", video=f"v{n}") for n in range(40)])
         await until(cluster.settled)
@@ -72,12 +78,14 @@ def test_an_online_store_that_went_back_gets_the_later_rows_again(tmp_path):
         await send(cluster, every_kind(catalogue(), 100, 1))
         await cluster.rest(cluster.worker())
         before = cluster.online_database.rows("SELECT entity, id, row FROM features")
+        facts = cluster.online_database.rows("SELECT name, value FROM feature_facts")
         await send(
             cluster, [msgspec.structs.replace(e, event_id=f"b{e.event_id}") for e in every_kind(catalogue(), 90, 2)]
         )
         await cluster.rest(cluster.worker())
-        cluster.online_database.execute("DELETE FROM features")
+        empty(cluster)
         cluster.online_database.execute_many("INSERT INTO features VALUES (?, ?, ?)", before)
+        cluster.online_database.execute_many("INSERT OR REPLACE INTO feature_facts VALUES (?, ?)", facts)
         await send(cluster, [watch(n, viewer=f"x{n}", video=f"v{n}") for n in range(40)])
         await cluster.rest(cluster.worker())
         assert_same(standing(await cluster.rows()), await wanted(cluster))
