@@ -25,7 +25,7 @@ BLOCK = bytes(range(256)) * 400
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     """A broker of our own."""
-    stack = servers.stack_of_its_own("kafka-full-disk")
+    stack = servers.stack_of_its_own(servers.unique("kafka_full_disk"))
     yield stack
     stack.remove()
 

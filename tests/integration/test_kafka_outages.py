@@ -24,7 +24,7 @@ SENTENCE = r"^Kafka at 127\.0\.0\.1:\d+ (does not|could not) [^;]+; [^;]+[?.]$"
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A broker of our own: these tests break it."""
-    stack = servers.stack_of_its_own("kafka-outages")
+    stack = servers.stack_of_its_own(servers.unique("kafka_outages"))
     try:
         stack.up(["kafka"])
     except ForyouError as error:
