@@ -72,7 +72,7 @@ async def _join_day(
     slates: SlateLog, log: EventLog, blobs: BlobStore, config: JoinConfig, day: str, stretch: _Stretch, after: int
 ) -> DayReport:
     reports = await read_reports(log, after, config.final_at_ms(day_end_ms(day)))
-    join = Join(reports, config, DayReport(day=day, arrived_late=reports.late))
+    join = Join(reports, config, DayReport(day=day))
     served = [logged async for logged in _slates_of(slates, day, stretch, join.report)]
     outcomes = join.outcomes(served)
     await blobs.put(key_of(day), rows_as_bytes(outcomes, config))

@@ -72,6 +72,8 @@ class Join:
     def _outcome(self, logged: LoggedSlate, position: int) -> Outcome | None:
         slate = logged.slate
         video_id = slate.video_ids[position]
+        overdue = self.reports.overdue.get((slate.slate_id, video_id), ())
+        self.report.arrived_late += sum(time_ms - slate.time_ms <= LONGEST_WINDOW_MS for time_ms in overdue)
         shown_ms = self._shown(logged, video_id)
         if shown_ms is None:
             self.report.not_loaded += 1

@@ -10,8 +10,9 @@ from features.columns import watch_labels
 from training.feedback.rules import REACTION_RULES
 
 _READ: Final = 20_000
-_DISORDER_MS: Final = 3_600_000  # arrival times of concurrent intakes are in order to far less than this
-REACTIONS: Final = frozenset(kind for rule in REACTION_RULES for kind in rule.kinds)
+# Arrival times of concurrent intakes are in order to far less than this; it is also how long late reports are counted.
+_DISORDER_MS: Final = 3_600_000
+COUNTED: Final = frozenset(kind for rule in REACTION_RULES for kind in rule.kinds) | {"impression", "watch"}
 Shown = tuple[str, str]
 """(slate id, video id)."""
 
@@ -33,7 +34,7 @@ class Report(NamedTuple):
 class Reports:
     """Of one stretch of the log: impressions by slate and video and by viewer, reactions by viewer and video.
 
-    `late` counts the reports that arrived after `until_ms`, which are not among them.
+    What arrived after `until_ms` is in `overdue` alone, by slate and video: it is counted and changes nothing.
     """
 
     until_ms: int
@@ -41,28 +42,25 @@ class Reports:
     shown_to: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     anchors: dict[tuple[str, str], list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
     reactions: dict[tuple[str, str], list[Report]] = field(default_factory=lambda: defaultdict(list))
-    late: int = 0
+    overdue: dict[Shown, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, offset: int, event: AnyEvent) -> None:
         """One event of the log."""
         video_id = getattr(event, "video_id", "")
         if not video_id:
             return
-        if isinstance(event, Impression):
-            if event.slate_id and self._in_time(event):
+        kind, slate_id = kind_of(event), getattr(event, "slate_id", "")
+        if kind not in COUNTED:
+            return
+        if (event.ingested_ms or event.time_ms) > self.until_ms:
+            self.overdue[slate_id, video_id].append(event.time_ms)
+        elif isinstance(event, Impression):
+            if slate_id:
                 self.impressions[event.slate_id, video_id].append((event.time_ms, offset))
                 self.shown_to[event.viewer_id].append(event.time_ms)
                 self.anchors[event.viewer_id, video_id].append((event.time_ms, offset, event.slate_id))
-            return
-        kind = kind_of(event)
-        if (kind == "watch" or kind in REACTIONS) and self._in_time(event):
+        else:
             self.reactions[event.viewer_id, video_id].append(_report(offset, event, kind))
-
-    def _in_time(self, event: AnyEvent) -> bool:
-        if (event.ingested_ms or event.time_ms) <= self.until_ms:
-            return True
-        self.late += 1
-        return False
 
     def ordered(self) -> "Reports":
         """Every list in the order of event time, then of the log."""
