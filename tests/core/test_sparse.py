@@ -1,0 +1,35 @@
+"""Records that are mostly zeros come back as they were."""
+
+import numpy as np
+import pytest
+
+from core.errors import CorruptData
+from core.sparse import squeeze, unsqueeze
+
+
+def test_a_squeezed_record_comes_back_and_takes_less_room():
+    rng = np.random.default_rng(0)
+    for words in (1, 7, 8, 9, 580):
+        records = rng.integers(-(2**63), 2**63, (50, words)) * (rng.random((50, words)) < 0.1)
+        rows = [row.tobytes() for row in records]
+        small = squeeze(rows)
+        assert [unsqueeze(raw) for raw in small] == rows
+        assert words < 580 or sum(map(len, small)) < sum(map(len, rows)) / 5
+
+
+def test_rows_of_other_lengths_come_back_too():
+    for rows in (
+        [np.arange(1153, dtype=np.int32).tobytes()[:4610]] * 3,
+        [],
+        [b""],
+        [b"abc"],
+        [b"12345678", b"1234567890123456"],
+        [b"\0" * 8, b"\0" * 8],
+    ):
+        assert [unsqueeze(raw) for raw in squeeze(rows)] == rows
+
+
+def test_a_shortened_record_is_found_out():
+    [raw] = squeeze([np.arange(9).tobytes()])
+    with pytest.raises(CorruptData, match="not what was written"):
+        unsqueeze(raw[:-1])
