@@ -33,30 +33,33 @@ def pack_rows(records: Array) -> list[bytes]:
 
 def record_of(raw: bytes, dtype: np.dtype[np.void]) -> Array:
     """One packed record as a writable array of shape [1]; CorruptData or SchemaMismatch where it is not one of ours."""
-    if len(raw) != dtype.itemsize:
-        raise CorruptData(
-            f"A packed feature row has {len(raw)} bytes where {dtype.itemsize} are due; rebuild with `foryou train`."
-        )
-    record = np.frombuffer(raw, dtype).copy()
-    _check(record, raw)
-    return record
+    return records_of([raw], dtype)
 
 
 def records_of(rows: list[bytes], dtype: np.dtype[np.void]) -> Array:
     """Many packed records as one writable array [rows]; CorruptData or SchemaMismatch as for `record_of`."""
-    records = np.zeros(len(rows), dtype)
-    for at, raw in enumerate(rows):
-        records[at] = record_of(raw, dtype)[0]
+    if wrong := {len(raw) for raw in rows} - {dtype.itemsize}:
+        _refuse_size(min(wrong), dtype)
+    records = np.frombuffer(bytearray().join(rows), dtype)
+    _check(records, rows)
     return records
 
 
-def _check(record: Array, raw: bytes) -> None:
-    if record["schema"][0] != schema_number():
+def _refuse_size(size: int, dtype: np.dtype[np.void]) -> None:
+    raise CorruptData(
+        f"A packed feature row has {size} bytes where {dtype.itemsize} are due; rebuild with `foryou train`."
+    )
+
+
+def _check(records: Array, rows: list[bytes]) -> None:
+    number = schema_number()
+    schemas = records["schema"]
+    if (schemas != number).any():
         raise SchemaMismatch(
-            f"A packed feature row was written under schema {int(record['schema'][0]):015x} and this build reads"
-            f" {schema_number():015x}; compute the rows again with `foryou train` or `foryou features backfill`."
+            f"A packed feature row was written under schema {int(schemas[schemas != number][0]):015x} and this build"
+            f" reads {number:015x}; compute the rows again with `foryou train` or `foryou features backfill`."
         )
-    if record["checksum"][0] != crc32(memoryview(raw)[CHECKED_FROM:]):
+    if records["checksum"].tolist() != [crc32(memoryview(raw)[CHECKED_FROM:]) for raw in rows]:
         raise CorruptData(
             "A packed feature row is not what was written (its checksum differs); compute the rows again with"
             " `foryou train` or `foryou features backfill`."

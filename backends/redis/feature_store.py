@@ -25,7 +25,7 @@ class RedisFeatureStore:
     @classmethod
     async def open(cls, nodes: Nodes, schema: str) -> "RedisFeatureStore":
         """SchemaMismatch where Redis holds another schema's rows, ConfigError where it may drop rows by itself."""
-        policy = str((await nodes.info("memory")).get("maxmemory_policy", "noeviction"))
+        policy = await nodes.policy()
         if policy.startswith("allkeys"):
             raise ConfigError(
                 f"Redis at {nodes.name} drops any key when it is full (maxmemory-policy {policy}), and feature rows"

@@ -1,24 +1,27 @@
 """One Redis, or the nodes of a Redis Cluster: commands go out together and cost one round trip a node."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio import ConnectionPool, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
+from redis.exceptions import ConnectionError, RedisClusterException, TimeoutError
 
+from backends.redis.channel import Channel
 from backends.redis.errors import answered_by
-from core.errors import ConfigError, Unavailable
+from core.errors import ConfigError
 from core.settings import Settings
 
 Command = tuple[Any, ...]
 
 _CONNECT_WITHIN_S: Final = 0.5
 _ANSWER_WITHIN_S: Final = 2.0
-_MOST_CONNECTIONS: Final = 64
+_MOST_CONNECTIONS: Final = 64  # to a node of a cluster
 _MOST_TAGS: Final = 1_024
 _AT_ONCE: Final = 1_000
 
@@ -45,16 +48,14 @@ class Nodes:
             "protocol": 2,
         }
         try:
-            pool = BlockingConnectionPool.from_url(
-                url, max_connections=_MOST_CONNECTIONS, timeout=_ANSWER_WITHIN_S, **options
-            )
-            pool.connection_class(**pool.connection_kwargs)  # sends nothing; refuses options that there are not
+            pool = ConnectionPool.from_url(url, **options)
+            made = partial(pool.connection_class, **pool.connection_kwargs)
+            made()  # sends nothing; refuses options that there are not
+            self._channel = Channel(made, _ANSWER_WITHIN_S)
             if cluster:
                 self._client: Any = RedisCluster.from_url(
                     url, max_connections=_MOST_CONNECTIONS, require_full_coverage=False, **options
                 )
-            else:
-                self._client = Redis(connection_pool=pool)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"FORYOU_REDIS is not the URL of a Redis ({error}).") from error
 
@@ -62,22 +63,24 @@ class Nodes:
         """Their answers in order, in one round trip a node; each command's keys share a slot."""
         if not commands:
             return []
-        try:
-            with answered_by(self.name):
-                if len(commands) == 1:
-                    return [await self._client.execute_command(*commands[0])]
-                async with self._client.pipeline(transaction=False) as pipe:
-                    for command in commands:
-                        pipe.execute_command(*command)
-                    answers: list[Any] = await pipe.execute(raise_on_error=False)
-                for answer in answers:
-                    if isinstance(answer, Exception):
-                        raise answer
-                return answers
-        except Unavailable:
-            if self.cluster:
+        with answered_by(self.name):
+            return await (self._run_on_cluster(commands) if self.cluster else self._channel.run(commands))
+
+    async def _run_on_cluster(self, commands: Sequence[Command]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            try:
+                answers: list[Any] = await pipe.execute(raise_on_error=False)
+            except (ConnectionError, TimeoutError, RedisClusterException):
                 await self._client.aclose()  # the next command asks again who serves which slot
-            raise
+                raise
+        for answer in answers:
+            if isinstance(answer, Exception):
+                if isinstance(answer, ConnectionError | TimeoutError | RedisClusterException):
+                    await self._client.aclose()
+                raise answer
+        return answers
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """Values in the order asked for, None for each that is not there."""
@@ -104,17 +107,20 @@ class Nodes:
     async def keys(self, start: str) -> list[str]:
         """Every key that starts so, in no order; looks at all keys of all nodes, so it is for recovery alone."""
         found: set[bytes] = set()
+        pattern = f"{self.prefix}{start}*"
         with answered_by(self.name):
             if self.cluster:
                 await self._client.initialize()
-            for where in [{"target_nodes": node} for node in self._client.get_primaries()] if self.cluster else [{}]:
-                cursor = None
-                while cursor != 0:
-                    pattern = f"{self.prefix}{start}*"
-                    answer = await self._client.scan(cursor or 0, match=pattern, count=_AT_ONCE, **where)
-                    cursor, listed = _scanned(answer)
-                    found.update(listed)
+                for node in self._client.get_primaries():
+                    scan = partial(self._client.scan, match=pattern, count=_AT_ONCE, target_nodes=node)
+                    await _all_scanned(scan, found)
+            else:
+                await _all_scanned(lambda cursor: self._scan(cursor, pattern), found)
         return [key.decode()[len(self.prefix) :] for key in found]
+
+    async def _scan(self, cursor: int, pattern: str) -> Any:
+        [answer] = await self._channel.run([("SCAN", cursor, "MATCH", pattern, "COUNT", _AT_ONCE)])
+        return answer
 
     async def tags(self) -> list[str]:
         """For each node that has slots a tag in one of them: the same for all who see the same cluster."""
@@ -132,16 +138,21 @@ class Nodes:
                     break
         return tags
 
-    async def info(self, section: str) -> dict[str, Any]:
-        """What a node says of itself."""
+    async def policy(self) -> str:
+        """What a node drops when it is full ("noeviction"), "" where it does not say."""
         with answered_by(self.name):
-            where = {"target_nodes": RedisCluster.RANDOM} if self.cluster else {}
-            answer: dict[str, Any] = await self._client.info(section, **where)
-            return answer
+            if self.cluster:
+                told = await self._client.info("memory", target_nodes=RedisCluster.RANDOM)
+                return str(told.get("maxmemory_policy", ""))
+            [text] = await self._channel.run([("INFO", "memory")])
+        lines = (line.partition(":") for line in text.decode().splitlines())
+        return next((value for name, _, value in lines if name == "maxmemory_policy"), "")
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._client.aclose()
+        await self._channel.close()
+        if self.cluster:
+            await self._client.aclose()
 
     def _by_slot(self, keys: Sequence[str]) -> list[list[int]]:
         """Places of the keys that one command may name."""
@@ -160,10 +171,13 @@ def parts(items: Iterable[Any], size: int = _AT_ONCE) -> Iterable[list[Any]]:
         yield part
 
 
-def _scanned(answer: Any) -> tuple[int, list[bytes]]:
-    """Where to go on, and the keys; a cluster's client names the node that answered."""
-    cursor, listed = answer
-    return int(next(iter(cursor.values())) if isinstance(cursor, dict) else cursor), listed
+async def _all_scanned(scan: Callable[[int], Awaitable[Any]], found: set[bytes]) -> None:
+    """Follow a scan to its end; a cluster's client names the node that answered beside its cursor."""
+    cursor = -1
+    while cursor != 0:
+        following, listed = await scan(max(cursor, 0))
+        cursor = int(next(iter(following.values())) if isinstance(following, dict) else following)
+        found.update(listed)
 
 
 def _name(url: str) -> str:
