@@ -1,6 +1,7 @@
 """Runs a backfill's tasks: in this process, or spread over Ray; the same code and the same rows either way."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from core import errors
+from core.errors import ForyouError
 from core.topics import CATALOGUE
 from features.backfill.catalogue import WholeCatalogue, read_catalogue
 from features.backfill.output import Output
@@ -44,6 +47,13 @@ async def run_here(
             await sources.close()
 
 
+class _Failed(msgspec.Struct, frozen=True, tag=True):
+    """A task's error: its class in core.errors, and its sentence."""
+
+    error: str
+    sentence: str
+
+
 class Worker:
     """A Ray actor: opens what it needs once, and runs the tasks that it is given."""
 
@@ -53,9 +63,16 @@ class Worker:
         self._catalogue: WholeCatalogue | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Run the tasks of a batch; what each counted."""
-        done = [asyncio.run(self._run(msgspec.json.decode(raw, type=Task))) for raw in batch["task"]]
-        return {"counted": np.array([msgspec.json.encode(each).decode() for each in done], object)}
+        """Run the tasks of a batch; what each counted, or the name and the sentence of its error."""
+        done = [asyncio.run(self._outcome(msgspec.json.decode(raw, type=Task))) for raw in batch["task"]]
+        return {"counted": np.array(done, object)}
+
+    async def _outcome(self, task: Task) -> str:
+        try:
+            outcome: Counted | _Failed = await self._run(task)
+        except ForyouError as error:  # as data: on its way through Ray an exception loses what it was
+            outcome = _Failed(type(error).__name__, error.sentence)
+        return msgspec.json.encode(outcome).decode()
 
     async def _run(self, task: Task) -> Counted:
         sources = await self._open()
@@ -88,13 +105,25 @@ async def run_on_ray(
 
 
 def _spread(tasks: Sequence[Task], arguments: tuple[Any, ...], workers: int) -> list[Counted]:
+    import ray
     import ray.data
 
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     items = [{"task": msgspec.json.encode(task).decode()} for task in tasks]
     spread = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         Worker, batch_size=1, fn_constructor_args=arguments, concurrency=min(workers, len(items))
     )
-    found = [msgspec.json.decode(row["counted"], type=Counted) for row in spread.take_all()]
+    found = [_succeeded(row["counted"]) for row in spread.take_all()]
     order = {task.name: number for number, task in enumerate(tasks)}
     return sorted(found, key=lambda each: order[each.task])
+
+
+def _succeeded(raw: str) -> Counted:
+    """What a task counted; raises the error that ended it."""
+    outcome = msgspec.json.decode(raw, type=Counted | _Failed)
+    if isinstance(outcome, _Failed):
+        kind: type[ForyouError] = getattr(errors, outcome.error, ForyouError)
+        raise kind(outcome.sentence)
+    return outcome

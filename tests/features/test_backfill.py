@@ -225,6 +225,13 @@ def test_a_row_that_the_stream_has_further_on_stays(tmp_path):
     asyncio.run(main())
 
 
+async def _spread_raw(opener, home):
+    """A task on Ray that meets what the plan did not see."""
+    from features.backfill.run import _spread
+
+    return await asyncio.to_thread(_spread, [Task("viewers", 0, (10,), (), True)], (opener, home, 1, False), 1)
+
+
 @pytest.mark.slow
 def test_on_ray_the_snapshots_and_the_online_rows_are_the_same(tmp_path):
     import ray
@@ -245,9 +252,9 @@ def test_on_ray_the_snapshots_and_the_online_rows_are_the_same(tmp_path):
     try:
         opener = partial(open_again, tmp_path, tmp_path / "log.db", online=True)
         spread = asyncio.run(run_on_ray(opener, tmp_path / "there", 1, moments, online=True, workers=2))
-        with pytest.raises(NotFound, match="Neither the archive nor the log"):
-            missing = partial(open_again, tmp_path / "none", tmp_path / "none.db")
-            asyncio.run(run_on_ray(missing, tmp_path / "there", 1, moments, online=True, workers=2))
+        asyncio.run(FolderBlobStore(tmp_path / "blobs").put("archive/user.interaction/foreign", b""))
+        with pytest.raises(CorruptData, match="foreign does not belong into the archive"):
+            asyncio.run(_spread_raw(opener, tmp_path / "there"))
     finally:
         ray.shutdown()
     assert spread == local
