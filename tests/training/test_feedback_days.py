@@ -1,13 +1,14 @@
 """Rows by day: final once, the same bytes again, and what serving logged is what training sees."""
 
 import asyncio
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from backends.blob_folder import FolderBlobStore
-from core.errors import CorruptData, SchemaMismatch
+from core.errors import CorruptData, InputError, SchemaMismatch
 from core.events import Impression, Like, VideoPublished, Watch
 from core.ports import Record
 from core.video_table import VideoTable, Vocabulary
@@ -16,13 +17,16 @@ from features.dataset import labelled
 from features.definitions import NAMES
 from features.layout import DAY_MS, HOUR_MS
 from features.logged import logged_slate
+from ranking.bins import SharedBins
+from ranking.heads import HeadConfig, train_heads
 from tests.features.served_world import ServedWorld
 from tests.training.feedback_world import DAY, NOON_MS, Feedback, run
 from training.feedback import files
 from training.feedback.days import join_days
 from training.feedback.files import fixed_values, read_rows
-from training.feedback.rows import training_rows
+from training.feedback.rows import LoggedRows, training_rows
 from training.feedback.rules import RULES, JoinConfig
+from training.split import Split
 
 FINAL_MS = JoinConfig().final_at_ms(NOON_MS + DAY_MS // 2)
 
@@ -169,3 +173,49 @@ def test_a_fit_on_joined_rows_sees_what_serving_logged_to_the_last_bit(tmp_path)
         past = rows.rows.histories(np.array([row]))
         assert past.video[0].tobytes() == one.viewer["history_video"][0].tobytes()
         assert past.length[0] == one.viewer["history_len"][0]
+
+
+def logged_rows(time_ms, weights=None):
+    """Rows of these moments and nothing else that a split asks for."""
+    rows = SimpleNamespace(time_ms=np.array(time_ms))
+    return LoggedRows(rows, weights)
+
+
+def test_heads_learn_where_the_joined_rows_are_and_the_last_of_them_validate():
+    whole = Split(0, 10, 20, 1_000, 1_000)
+    split = logged_rows(range(100, 200)).split(whole, 0.1)
+    assert (split.start_ms, split.heads_from_ms, split.valid_from_ms, split.test_from_ms) == (0, 100, 190, 1_000)
+
+
+def test_rows_of_the_test_day_are_not_learned_from():
+    split = logged_rows(range(100, 200)).split(Split(0, 10, 20, 150, 250), 0.1)
+    assert split.valid_from_ms == 145
+    with pytest.raises(InputError, match="train without --logged"):
+        logged_rows(range(200, 300)).split(Split(0, 10, 20, 150, 250), 0.1)
+
+
+def test_a_booster_of_joined_rows_is_the_booster_of_what_serving_logged(tmp_path):
+    world = Feedback(tmp_path)
+    random_feedback(world, np.random.default_rng(5), slates=120)
+    world.join()
+    table, videos = run(read_rows(world.blobs, [DAY])), VideoTable()
+    for number in range(40):
+        videos.publish(
+            VideoPublished(event_id=f"p{number}", viewer_id="a", time_ms=1, video_id=f"v{number}", author_id="a",
+                           length_ms=1_000, upload_ms=1)
+        )  # fmt: skip
+    joined = training_rows(table, videos, {f"u{n}": n for n in range(7)}, Vocabulary(["for_you"]))
+    slates = [logged_slate(slate, detail) for _, slate, detail in run(world.slates.logged(0, 1_000))]
+    served = np.concatenate([one.declared for one in sorted(slates, key=lambda one: one.slate.time_ms)])
+    seen = joined.rows.matrix(np.arange(len(joined.rows)))
+    assert seen.tobytes() == served.tobytes()
+    labels = {"like": joined.rows.labels["like"]}
+    config = HeadConfig(name="like", rounds=10, leaves=4, min_rows_in_leaf=10, min_positives=5)
+
+    def trained(values):
+        bins = SharedBins.fit(values)
+        codes = bins.codes(values)
+        heads = train_heads(codes, labels, codes, labels, NAMES, [config], weights=joined.weights, threads=1)
+        return heads.heads["like"].model
+
+    assert trained(seen) == trained(served)
