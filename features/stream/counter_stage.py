@@ -6,7 +6,7 @@ from typing import Final
 
 from core.errors import CorruptData, Unavailable
 from core.log import Entry, Message
-from core.topics import VIDEO_STATE
+from core.topics import COUNTS, VIDEO_STATE
 from features.layout import COUNTS_DTYPE
 from features.stream.counters import apply_counts, entity_id, entity_row, fresh_counts
 from features.stream.kept_state import KeptConfig, KeptState, Places
@@ -31,7 +31,8 @@ class CounterWork:
 
     async def open(self) -> int | None:
         """Load the newest state; the offset that it includes."""
-        offset, watermarks = await self._kept.open()
+        held = (await self._inlet.log.bounds(COUNTS))[self.partition]
+        offset, watermarks = await self._kept.open(held)
         self._published = watermarks.pop(_PUBLISHED, 0)
         self._watermarks = watermarks
         self._behind = self._published < offset

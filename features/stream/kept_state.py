@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.arrays import Array
-from core.errors import ForyouError, Unavailable
+from core.errors import ConfigError, ForyouError, Unavailable
+from core.log import Bounds
 from core.ports import Advance, FeatureStore, PartitionState, PartitionStates
 from features.packed import pack_rows
 from features.stream.hot_rows import HotRows
@@ -51,16 +52,29 @@ class KeptState:
         self.state: PartitionState | None = None
         self._snapshot: asyncio.Task[None] | None = None
 
-    async def open(self) -> tuple[int, dict[int, int]]:
-        """Take the newest of the local file and the snapshots; its offset and watermarks."""
+    async def open(self, held: Bounds) -> tuple[int, dict[int, int]]:
+        """Take the newest of the local file and the snapshots; its offset and watermarks.
+
+        `held` is what the topic's partition holds. Raises ConfigError where the state is of another log.
+        """
         if self._places.snapshots is not None:
             await self._places.snapshots.restore(self.name)
         self.state = self._places.states.open(self.name)
         self.hot = HotRows(self.state, self._dtype, self._config.hot_bytes)
-        self.online = OnlineRows(self._places.features, self.state, self._mark, self._split)
+        self.online = OnlineRows(self._places.features, self.state, self._mark, self._split, held.last)
         self._due_s = asyncio.get_running_loop().time() + self._config.snapshot_every_s
         self.offset, watermarks = self.state.position()
         self._saved = self.offset
+        if self.offset > held.last:
+            raise ConfigError(
+                f"The state {self.name} includes offset {self.offset} and its partition ends at {held.last}: it is of"
+                " another log; move the folder of the workers' states away, and their snapshots (work/)."
+            )
+        if self.offset + 1 < held.first:
+            _log.warning(
+                "The state %s ends at %d and its partition begins at %d: what lay between is in the archive alone, and"
+                " `foryou features backfill` counts it.", self.name, self.offset, held.first,
+            )  # fmt: skip
         return self.offset, watermarks
 
     def pack(self, ids: Sequence[str], records: Array) -> list[StoredRow]:

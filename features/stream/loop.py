@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,12 +55,19 @@ class StageLoop:
         try:
             while True:
                 entries = await self._polled()
-                for partition, lane in self._lanes.items():
-                    lane.check()
-                    lane.offer([entry for entry in entries if entry.partition == partition])
+                self._offer(entries)
                 await self._commit_when_due()
         finally:
             await unhurried(self._leave())
+
+    def _offer(self, entries: Sequence[Entry]) -> None:
+        """Give each lane its messages; raise what ended one."""
+        by_partition: dict[int, list[Entry]] = {}
+        for entry in entries:
+            by_partition.setdefault(entry.partition, []).append(entry)
+        for partition, lane in self._lanes.items():
+            lane.check()
+            lane.offer(by_partition.get(partition, []))
 
     async def _polled(self) -> list[Entry]:
         """The next messages; an unreachable log is tried again, and said once."""

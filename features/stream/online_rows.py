@@ -18,11 +18,12 @@ class OnlineRows:
     Each write carries, as the mark of `name`, the offset up to which all *earlier* writes are known to be there. A mark
     that went back says that the store lost rows: every row above it is written again. A store that was emptied is found
     out by the mark's birth, which is written only once all rows are there. A mark that is ahead of ours says that
-    another process wrote up to there, and rows at or below it are left as they are.
+    another process wrote up to there, and rows at or below it are left as they are; unless it is beyond `end`, the
+    partition's end when we came: then it is of another log, and counts for nothing.
     """
 
-    def __init__(self, features: FeatureStore, state: PartitionState, name: str, split: Split) -> None:
-        self._features, self._state, self._split = features, state, split
+    def __init__(self, features: FeatureStore, state: PartitionState, name: str, split: Split, end: int) -> None:
+        self._features, self._state, self._split, self._end = features, state, split, end
         self._name, self._birth = name, f"{name}:birth"
         self._marked: int | None = None  # the mark as we last wrote or read it
         self._reached = 0  # everything up to here is in the store
@@ -46,7 +47,8 @@ class OnlineRows:
     async def _checked(self) -> int:
         """The store's mark, after rows above it were written again where it should be further on."""
         stored, birth = await self._features.marks([self._name, self._birth])
-        mark, self._unborn = stored if birth else 0, not birth
+        foreign = self._marked is None and stored > self._end
+        mark, self._unborn = (0, True) if foreign or not birth else (stored, False)
         state_offset, _ = self._state.position()
         if mark < (state_offset if self._marked is None else self._marked):
             await self._rewrite(mark)

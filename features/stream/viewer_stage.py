@@ -11,7 +11,7 @@ from core.errors import NotFound, SchemaMismatch
 from core.events import VIEWER_EVENTS, decode
 from core.log import Entry, Message, MessageLog
 from core.ports import Record
-from core.topics import COUNTS
+from core.topics import COUNTS, USER_INTERACTION
 from core.video_table import Vocabulary
 from features.columns import columns_of
 from features.layout import VIEWER_DTYPE
@@ -45,8 +45,9 @@ class ViewerWork:
 
     async def open(self) -> int | None:
         """Load the newest state; the offset that it includes."""
-        self._owners = Owners(self._inlet.catalogue.table, len(await self._inlet.log.bounds(COUNTS)))
-        self._told, _ = await self._kept.open()
+        log = self._inlet.log
+        self._owners = Owners(self._inlet.catalogue.table, len(await log.bounds(COUNTS)))
+        self._told, _ = await self._kept.open((await log.bounds(USER_INTERACTION))[self.partition])
         return self._told
 
     async def apply(self, entries: Sequence[Entry], reject: Reject) -> None:

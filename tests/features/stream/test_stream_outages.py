@@ -3,8 +3,9 @@
 import asyncio
 
 import msgspec
+import pytest
 
-from core.errors import Unavailable
+from core.errors import ConfigError, Unavailable
 from core.events import encode
 from core.log import Message
 from core.topics import COUNTS, TOPICS, USER_INTERACTION, VIDEO_PROCESSED
@@ -89,6 +90,35 @@ def test_an_online_store_that_went_back_gets_the_later_rows_again(tmp_path):
         await send(cluster, [watch(n, viewer=f"x{n}", video=f"v{n}") for n in range(40)])
         await cluster.rest(cluster.worker())
         assert_same(standing(await cluster.rows()), await wanted(cluster))
+
+    asyncio.run(main())
+
+
+def test_an_online_store_of_another_log_gets_every_row_of_this_one(tmp_path):
+    async def main():
+        cluster = Cluster(tmp_path)
+        await register(cluster, *publications())
+        await send(cluster, every_kind(catalogue(), 100, 1))
+        marks = {f"{role}:{number}": 10**9 for role in ("viewer", "counter") for number in range(3)}
+        await cluster.online.write({}, marks | {f"{name}:birth": 1 for name in marks})
+        await cluster.rest(cluster.worker())
+        assert_same(standing(await cluster.rows()), await wanted(cluster))
+
+    asyncio.run(main())
+
+
+def test_a_state_of_another_log_is_refused_with_a_reason(tmp_path):
+    async def main():
+        cluster = Cluster(tmp_path / "one")
+        await register(cluster, *publications())
+        await send(cluster, every_kind(catalogue(), 100, 1))
+        await cluster.rest(cluster.worker())
+        other = Cluster(tmp_path / "two")
+        (tmp_path / "one" / "a" / "work").rename(tmp_path / "work")
+        (tmp_path / "two" / "a").mkdir()
+        (tmp_path / "work").rename(tmp_path / "two" / "a" / "work")
+        with pytest.raises(ConfigError, match="of another log"):
+            await asyncio.wait_for(other.worker().run(), 20)
 
     asyncio.run(main())
 
