@@ -17,6 +17,9 @@ class RedisFeatureStore:
     Up to 1,000 rows are one round trip a node. On one Redis a write of that size is one MSET with its marks, so it is
     there whole or not at all. On a cluster each node has the marks of its own rows, written after them, and a mark is
     the least that any node says: a node that lost its last second takes the mark back with it.
+
+    Rows are taken as they come. That each moves forward is its one writer's doing; a script that compares versions
+    first made writes of a thousand rows two to four times as long.
     """
 
     def __init__(self, nodes: Nodes) -> None:

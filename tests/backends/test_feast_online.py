@@ -16,7 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from backends.redis.feature_store import RedisFeatureStore
 from backends.redis.nodes import Nodes
-from core.errors import ConfigError, CorruptData, InputError, SchemaMismatch
+from core.errors import ConfigError, CorruptData, InputError, SchemaMismatch, Unavailable
 from core.settings import Settings
 from features.definitions import schema_hash
 from features.feast_fields import ENTITIES
@@ -269,6 +269,32 @@ def test_tearing_down_leaves_the_rows(tmp_path, place):
     answer = again.get_online_features(all_fields("video"), [{"video_id": "video0"}]).to_dict()
     assert packed_rows(answer, "video")[0].tobytes() == row
     again.teardown()
+
+
+def test_on_a_cluster_feast_and_serving_see_the_same_bytes(tmp_path):
+    url, prefix = f"redis://127.0.0.1:{servers.require_redis_cluster()[0]}", servers.unique("feast") + ":"
+    settings = Settings(backends="cluster", redis=url, redis_cluster=True, redis_prefix=prefix)
+    store, rows = apply(tmp_path, online_of(settings)), random_rows("viewer", 6, seed=99)
+    store.push("viewer_push", frame_of("viewer", rows), to=PushMode.ONLINE)
+
+    async def read():
+        nodes = Nodes(url, cluster=True, prefix=prefix)
+        try:
+            return await (await RedisFeatureStore.open(nodes, schema_hash())).read("viewer", list(rows))
+        finally:
+            await nodes.delete(await nodes.keys(""))
+            await nodes.close()
+
+    answer = store.get_online_features(all_fields("viewer"), [{"viewer_id": name} for name in rows]).to_dict()
+    assert [record.tobytes() for record in packed_rows(answer, "viewer")] == list(rows.values())
+    assert asyncio.run(read()) == list(rows.values())
+    store.teardown()
+
+
+def test_a_redis_that_is_away_is_told_in_one_sentence(tmp_path):
+    settings = Settings(backends="cluster", redis="redis://127.0.0.1:1/0")
+    with pytest.raises(Unavailable, match=r"Redis at 127\.0\.0\.1:1 does not answer"):
+        apply(tmp_path, online_of(settings))
 
 
 def test_a_password_stays_out_of_the_configuration(tmp_path):
