@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InputError
 from simulation.beta_table import quantile_table
 from simulation.follow_graph import Follows
 from simulation.law import HOUR_MS, REGIONS, return_probability, topic_count
@@ -46,6 +47,9 @@ HOURLY_ACTIVITY = np.array(
 )
 FOLLOW_ROOM_SHARE = 0.03  # follows made in the log, at most, for each impression
 BLOCK_ROWS = 65_536
+
+# Sessions in a row without a view, in the last hour, after which the world is taken to be watched to its end.
+PATIENCE = 100
 
 
 class LoggedHistory:
@@ -139,7 +143,7 @@ class LoggedHistory:
         last = days_left == 0 and hour == 23
         running = np.cumsum(rate[: int(np.searchsorted(world.viewers.signup_ms, start_ms + HOUR_MS))])
         target = left if last else left * HOURLY_ACTIVITY[hour] / ahead
-        trend = world.trend(start_ms)
+        trend, fruitless = world.trend(start_ms), 0
         while target > 0 and running[-1] > 0:
             plan = self._plan(running, start_ms, target, left)
             first, made = 0, 0
@@ -163,6 +167,12 @@ class LoggedHistory:
                 )
                 made += n
                 yield rows[:n]
+            fruitless = 0 if made else fruitless + 1
+            if last and fruitless > PATIENCE:
+                raise InputError(
+                    f"The world's viewers have seen nearly every one of its {len(world.videos):,} videos with"
+                    f" {left:,} impressions to go; ask for more videos or viewers, or for fewer impressions."
+                )
             self.written += made
             left -= made
             target = left if last else 0

@@ -1,6 +1,6 @@
 """Sessions under the logging policy, in compiled code."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +112,10 @@ def _note_view(
         _note_follow(following, memory, u, catalogue.author[v], row.time_ms + row.play_ms)  # type: ignore[attr-defined]
 
 
+# Where so much of what the policy would draw has been seen, a session is over: there is hardly anything left to find.
+SEEN_IT_ALL: Final = 0.98
+
+
 @compiled
 def _run_session(
     law: KernelLaw,
@@ -139,6 +143,8 @@ def _run_session(
     known_topics = top_topics(memory.topic_views[u], topics)
     seen = seen_chance(catalogue, following, memory, u, region, topics, known_topics)
     for _ in range(min(budget, MAX_SESSION_VIEWS)):
+        if seen > SEEN_IT_ALL:
+            break
         v, arm = draw(catalogue, following, u, region, topics, known_topics, logging_rng)
         while contains(memory.seen, pair(u, v)):
             v, arm = draw(catalogue, following, u, region, topics, known_topics, logging_rng)

@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from core.errors import InputError
 from simulation.history import LoggedHistory
 from simulation.law import DAY_MS, EPOCH_MS, topic_count
-from simulation.log_files import LOG_SCHEMA, ROW_GROUP_ROWS, in_blocks
+from simulation.log_files import LOG_SCHEMA, ROW_GROUP_ROWS, in_blocks, write_history
 from simulation.logged_sessions import seen_chance
 from simulation.logging_policy import draw, list_by, mixture_chance
 from simulation.pair_set import contains, pair
@@ -140,3 +141,9 @@ def test_a_loaded_world_is_the_world_that_was_saved(written, lived):
 def test_a_world_that_has_lived_cannot_write_a_history(lived):
     with pytest.raises(ValueError, match="just built"):
         LoggedHistory(lived[0], 10)
+
+
+def test_a_world_with_too_few_videos_says_so_instead_of_searching_for_ever(tmp_path):
+    world = World.build(0, 60, 110, days=5)
+    with pytest.raises(InputError, match=r"seen nearly every one of its 1\d\d videos.*ask for more videos"):
+        write_history(world, tmp_path / "world", 60 * 400)
