@@ -16,12 +16,17 @@ from core.video_table import VideoTable
 
 # `record` is the event without its embedding. The columns repeat what the VideoTable needs, so that loading a
 # catalogue decodes no record. `applied` is the offset of the last change: a record is never applied twice.
+# `catalogue_words` has every word in the order of first sight, also those that no video has any more: counters are kept
+# under their codes, which must be the same after a restart.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS videos (
   row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, visibility TEXT NOT NULL, author TEXT NOT NULL,
   topic TEXT NOT NULL, language TEXT NOT NULL, region TEXT NOT NULL, cluster TEXT NOT NULL,
   length_ms INTEGER NOT NULL, upload_ms INTEGER NOT NULL, embedding BLOB NOT NULL, record BLOB NOT NULL,
   applied INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS catalogue_words (
+  number INTEGER PRIMARY KEY, vocabulary TEXT NOT NULL, word TEXT NOT NULL, UNIQUE (vocabulary, word)
 )
 """
 _REMOVED: Final = "removed"
@@ -63,6 +68,13 @@ class SqliteVideoStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         database.create(_SCHEMA)
+        if database.row("SELECT 1 FROM catalogue_words LIMIT 1") is None:  # a file of an older build
+            for name in _WORDS:
+                database.execute(
+                    "INSERT OR IGNORE INTO catalogue_words (vocabulary, word)"
+                    f" SELECT ?, {name} FROM videos WHERE {name} != '' ORDER BY row",
+                    (name,),
+                )
 
     async def apply(self, records: Sequence[Record]) -> None:
         """Apply video_published, video_updated and video_removed events in order, each once by its offset."""
@@ -74,11 +86,14 @@ class SqliteVideoStore:
             states = self._states(ids)
             first = self._next_row()
             changed: dict[str, _State] = {}
+            words: dict[tuple[str, str], None] = {}
             for record in ours:
                 state = _advance(states, record, first)
                 if state is not None:
                     first = max(first, state.row + 1)
                     changed[_video_id(record)] = state
+                    words |= dict.fromkeys(_words_of(state.video))
+            self._database.execute_many("INSERT OR IGNORE INTO catalogue_words (vocabulary, word) VALUES (?, ?)", words)
             self._database.execute_many(
                 f"INSERT OR REPLACE INTO videos VALUES ({','.join('?' * 13)})",
                 (_as_row(video_id, state) for video_id, state in changed.items()),
@@ -96,6 +111,11 @@ class SqliteVideoStore:
             " embedding FROM videos WHERE row >= ? ORDER BY row LIMIT ?"
         )
         table, after = VideoTable(self._next_row()), 0
+        of = dict(
+            zip(_WORDS, (table.authors, table.topics, table.languages, table.regions, table.clusters), strict=True)
+        )
+        for name, word in self._database.rows("SELECT vocabulary, word FROM catalogue_words ORDER BY number"):
+            of[name].add(word)
         while rows := self._database.rows(sql, (after, _LOAD_CHUNK)):
             after = rows[-1][0] + 1
             _extend(table, rows)
@@ -138,6 +158,12 @@ def _advance(states: dict[str, _State], record: Record, next_row: int) -> _State
 def _video_id(record: Record) -> str:
     video_id: str = record.event.video_id  # type: ignore[union-attr]
     return video_id
+
+
+def _words_of(video: VideoPublished) -> list[tuple[str, str]]:
+    """A video's words, each with its vocabulary."""
+    words = (video.author_id, video.topic, video.language, video.region, video.thumbnail_cluster)
+    return [(name, word) for name, word in zip(_WORDS, words, strict=True) if word]
 
 
 def _as_row(video_id: str, state: _State) -> Row:

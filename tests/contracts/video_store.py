@@ -32,6 +32,18 @@ class VideoStoreContract:
     def store(self, tmp_path: Path) -> VideoStore:
         return self.open_videos(tmp_path)
 
+    def test_words_keep_the_codes_of_their_first_sight_also_those_that_no_video_has_any_more(
+        self, store: VideoStore, tmp_path: Path
+    ) -> None:
+        events = (published("a", topic="cats"), published("b", topic="dogs"))
+        changes = (_updated("a", topic="owls"), published("c", topic="bats"), _updated("b", topic="owls"))
+        asyncio.run(store.apply(records(*events)))
+        asyncio.run(store.apply(records(*changes, start=3)))
+        for opened in (store, self.open_videos(tmp_path)):
+            table = asyncio.run(opened.load())
+            assert table.topics.words == ["", "cats", "dogs", "owls", "bats"]
+            assert table.topic.tolist() == [3, 3, 4]
+
     def test_rows_are_given_in_order_of_first_publication_and_for_ever(self, store: VideoStore) -> None:
         asyncio.run(store.apply(records(published("b"), published("a"))))
         asyncio.run(store.apply(records(published("b", topic="dogs"), published("c"), start=3)))

@@ -34,7 +34,7 @@ class ServedWorld:
     """Stores in a folder, one processor, and everything that was served."""
 
     def __init__(self, folder, seed=0):
-        self.rng = np.random.default_rng(seed)
+        self.folder, self.rng = folder, np.random.default_rng(seed)
         self.database = Database(folder / "state.db", durable=False)
         self.log = SqliteEventLog(Database(folder / "log.db", durable=False))
         self.tables = SqliteTables(Database(folder / "tables.db", durable=False))
@@ -47,7 +47,16 @@ class ServedWorld:
         self.processor = Processor(self.log, models, self.state, Vocabulary(), lambda: self.now_ms)
         asyncio.run(self.tables.put_users(PROFILES))
         self.online = OnlineFeatures(self.state, Vocabulary(["for_you"]), 1)
-        self.happen(*publications())
+        if asyncio.run(self.log.end()):
+            asyncio.run(self.processor.load())
+        else:
+            self.happen(*publications())
+
+    def restarted(self):
+        """Another process over the same stores."""
+        again = ServedWorld(self.folder)
+        again.now_ms = self.now_ms
+        return again
 
     def happen(self, *events):
         """Events come in and are applied, a little later than they happened."""

@@ -214,3 +214,14 @@ def test_state_that_a_training_run_wrote_is_what_the_log_leads_to_late_events_to
     world.now_ms = stream[-1].time_ms + 1
     report = world.check([logged_slate(*world.serve(f"u{n}")) for n in range(7)]).report
     assert report.rows == 140 and report.clean
+
+
+def test_a_restart_after_topics_changed_leaves_counters_where_they_were(tmp_path):
+    world = ServedWorld(tmp_path)
+    world.live(120, 2)
+    at = {"viewer_id": "a0", "time_ms": world.now_ms}
+    world.happen(VideoUpdated(event_id="one", video_id="v3", topic="t-new", **at))
+    world.happen(VideoUpdated(event_id="two", video_id="v0", topic="t4", **at))
+    again = world.restarted()
+    logged = [logged_slate(*again.serve(f"u{n}")) for n in range(7)]
+    assert again.check(logged).report.clean
