@@ -22,9 +22,21 @@ class HotRows:
 
     def __init__(self, state: PartitionState, dtype: np.dtype[np.void], most_bytes: int) -> None:
         self._state, self._dtype = state, dtype
-        self.slots = max(most_bytes // (dtype.itemsize + _ENTRY_BYTES), 1)
+        self.slots = self._fitting(most_bytes)
         self._records: Array = np.zeros(min(self.slots, 1024), dtype)
         self._slot_of: OrderedDict[str, int] = OrderedDict()
+
+    def _fitting(self, most_bytes: int) -> int:
+        return max(most_bytes // (self._dtype.itemsize + _ENTRY_BYTES), 1)
+
+    def bound(self, most_bytes: int) -> None:
+        """Take at most this much memory from now on; what no longer fits leaves at once."""
+        slots = self._fitting(most_bytes)
+        if slots < len(self._records):
+            kept = list(self._slot_of.items())[-slots:]
+            self._records = np.resize(self._records[[slot for _, slot in kept]], min(slots, max(len(kept), 1024)))
+            self._slot_of = OrderedDict((key, slot) for slot, (key, _) in enumerate(kept))
+        self.slots = slots
 
     def __len__(self) -> int:
         return len(self._slot_of)
@@ -70,3 +82,24 @@ class HotRows:
             self._records = grown
         order[key] = slot
         return slot
+
+
+class SharedMemory:
+    """Divides a bound among the partitions that a process holds at the moment, in equal parts."""
+
+    def __init__(self) -> None:
+        self._sharing: list[tuple[HotRows, int]] = []
+
+    def enter(self, rows: HotRows, most_bytes: int) -> None:
+        """One more partition; `most_bytes` is for all of them."""
+        self._sharing.append((rows, most_bytes))
+        self._divide()
+
+    def leave(self, rows: HotRows) -> None:
+        """One partition less."""
+        self._sharing = [entry for entry in self._sharing if entry[0] is not rows]
+        self._divide()
+
+    def _divide(self) -> None:
+        for rows, most_bytes in self._sharing:
+            rows.bound(most_bytes // len(self._sharing))

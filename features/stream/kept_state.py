@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +13,7 @@ from core.errors import ConfigError, ForyouError, Unavailable
 from core.log import Bounds
 from core.ports import Advance, FeatureStore, PartitionState, PartitionStates
 from features.packed import pack_rows
-from features.stream.hot_rows import HotRows
+from features.stream.hot_rows import HotRows, SharedMemory
 from features.stream.online_rows import OnlineRows, Split, StoredRow
 from features.stream.snapshots import Snapshots
 
@@ -25,7 +25,7 @@ class KeptConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    hot_bytes: int = Field(256 << 20, ge=1, description="most memory for the rows in use of one partition, bytes")
+    hot_bytes: int = Field(512 << 20, ge=1, description="most memory for the rows in use of all partitions, bytes")
     snapshot_every_s: float = Field(600, gt=0, description="time between two snapshots of a partition, seconds")
     snapshot_at_close: bool = Field(True, description="whether a partition that leaves is snapshotted")
     keep_ids_ms: int = Field(8 * 86_400_000, ge=1, description="how long event ids are remembered, milliseconds")
@@ -34,11 +34,15 @@ class KeptConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a host keeps partitions' state, and where their rows are served; `snapshots` None: none are made."""
+    """Where a process keeps partitions' state, and where their rows are served; `snapshots` None: none are made.
+
+    The roles that are given the same places share one bound of memory.
+    """
 
     states: PartitionStates
     features: FeatureStore
     snapshots: Snapshots | None = None
+    memory: SharedMemory = field(default_factory=SharedMemory)
 
 
 class KeptState:
@@ -60,7 +64,8 @@ class KeptState:
         if self._places.snapshots is not None:
             await self._places.snapshots.restore(self.name)
         self.state = self._places.states.open(self.name)
-        self.hot = HotRows(self.state, self._dtype, self._config.hot_bytes)
+        self.hot = HotRows(self.state, self._dtype, most_bytes=1)
+        self._places.memory.enter(self.hot, self._config.hot_bytes)
         self.online = OnlineRows(self._places.features, self.state, self._mark, self._split, held.last)
         self._due_s = asyncio.get_running_loop().time() + self._config.snapshot_every_s
         self.offset, watermarks = self.state.position()
@@ -127,5 +132,6 @@ class KeptState:
         except Unavailable as error:
             _log.warning("%s leaves without its mark: %s", self.name, error.sentence)
         finally:
+            self._places.memory.leave(self.hot)
             self.state.close()
             self.state = None

@@ -8,7 +8,7 @@ from core.errors import Unavailable
 from core.ports import Advance
 from features.layout import COUNTS_DTYPE
 from features.packed import pack_rows
-from features.stream.hot_rows import HotRows
+from features.stream.hot_rows import HotRows, SharedMemory
 
 DAY_MS = 86_400_000
 
@@ -56,6 +56,26 @@ def test_more_rows_than_fit_are_read_and_written_all_the_same(tmp_path):
     commit(state, 1, ids, rows(list(range(700))))
     hot.put(ids, rows(list(range(700))))
     assert len(hot) == 1 and hot.gather(ids)["totals"][:, 0].tolist() == list(range(700))
+
+
+def test_partitions_share_one_bound_and_give_way_to_each_other(tmp_path):
+    states, memory = SqlitePartitionStates(tmp_path), SharedMemory()
+    most, entry = 100 * (COUNTS_DTYPE.itemsize + 250), COUNTS_DTYPE.itemsize + 250
+    hots = []
+    for number in range(4):
+        state = states.open(f"counter-{number}")
+        hots.append(HotRows(state, COUNTS_DTYPE, 1))
+        memory.enter(hots[-1], most)
+        ids = [f"video:{n}" for n in range(100)]
+        commit(state, 1, ids, rows(list(range(100))))
+        hots[-1].put(ids, rows(list(range(100))))
+        assert sum(hot.used_bytes for hot in hots) <= most
+    assert [hot.slots for hot in hots] == [25] * 4
+    # The last used ones stayed, and what left is in the file.
+    assert all(hot.gather(["video:99", "video:1"])["totals"][:, 0].tolist() == [99, 1] for hot in hots)
+    memory.leave(hots.pop())
+    assert [hot.slots for hot in hots] == [most // 3 // entry] * 3
+    assert all(hot.gather(["video:99", "video:80"])["totals"][:, 0].tolist() == [99, 80] for hot in hots)
 
 
 def test_a_state_has_one_writer(tmp_path):
