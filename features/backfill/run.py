@@ -47,11 +47,12 @@ async def run_here(
             await sources.close()
 
 
-class _Failed(msgspec.Struct, frozen=True, tag=True):
-    """A task's error: its class in core.errors, and its sentence."""
+class _Outcome(msgspec.Struct, frozen=True):
+    """What a task counted, or the class in core.errors and the sentence of what ended it."""
 
-    error: str
-    sentence: str
+    counted: Counted | None = None
+    error: str = ""
+    sentence: str = ""
 
 
 class Worker:
@@ -69,9 +70,9 @@ class Worker:
 
     async def _outcome(self, task: Task) -> str:
         try:
-            outcome: Counted | _Failed = await self._run(task)
+            outcome = _Outcome(await self._run(task))
         except ForyouError as error:  # as data: on its way through Ray an exception loses what it was
-            outcome = _Failed(type(error).__name__, error.sentence)
+            outcome = _Outcome(None, type(error).__name__, error.sentence)
         return msgspec.json.encode(outcome).decode()
 
     async def _run(self, task: Task) -> Counted:
@@ -110,10 +111,14 @@ def _spread(tasks: Sequence[Task], arguments: tuple[Any, ...], workers: int) -> 
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     items = [{"task": msgspec.json.encode(task).decode()} for task in tasks]
     spread = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        Worker, batch_size=1, fn_constructor_args=arguments, concurrency=min(workers, len(items))
+        Worker,
+        batch_size=1,
+        fn_constructor_args=arguments,
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(items))),
     )
     found = [_succeeded(row["counted"]) for row in spread.take_all()]
     order = {task.name: number for number, task in enumerate(tasks)}
@@ -122,8 +127,8 @@ def _spread(tasks: Sequence[Task], arguments: tuple[Any, ...], workers: int) -> 
 
 def _succeeded(raw: str) -> Counted:
     """What a task counted; raises the error that ended it."""
-    outcome = msgspec.json.decode(raw, type=Counted | _Failed)
-    if isinstance(outcome, _Failed):
+    outcome = msgspec.json.decode(raw, type=_Outcome)
+    if outcome.counted is None:
         kind: type[ForyouError] = getattr(errors, outcome.error, ForyouError)
         raise kind(outcome.sentence)
-    return outcome
+    return outcome.counted

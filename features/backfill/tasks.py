@@ -56,7 +56,7 @@ class Task(msgspec.Struct, frozen=True):
         return f"{self.role}-{self.partition:04d}"
 
 
-class Counted(msgspec.Struct, frozen=True, tag=True):
+class Counted(msgspec.Struct, frozen=True):
     """What a task did."""
 
     task: str

@@ -12,7 +12,7 @@ from features.archive.events import ArchivedEvents, events
 from features.archive.reader import ArchivedLog
 from features.archive.shredded import shred
 from tests.contracts.events import like
-from tests.features.test_archive import START, run
+from tests.features.archives import START, run
 from tests.features.toy_messages import ToyLog
 
 TOPIC = USER_INTERACTION

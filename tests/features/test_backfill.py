@@ -98,7 +98,7 @@ def test_to_any_offset_it_gives_what_the_stream_had_there(tmp_path):
         await tell(cluster, 5, count=300)
         await cluster.rest(cluster.worker())
         names = {topic: await ends(cluster.log, topic) for topic in ARCHIVED}
-        for number in range(4):
+        for number in range(2):
             part = Cluster(tmp_path / f"part{number}")
             viewers = {n: int(rng.integers(1, last + 1)) for n, last in names[USER_INTERACTION].items()}
             for topic in ARCHIVED:
