@@ -11,7 +11,7 @@ import msgspec
 
 from core.clock import Clock, system_clock
 from core.errors import ConfigError, CorruptData, NotFound, SchemaMismatch, Unavailable
-from core.events import CATALOGUE_EVENTS, decode
+from core.events import CATALOGUE_EVENTS, MAX_ID_CHARS, decode
 from core.log import Entry, Message, MessageLog
 from core.ports import Advance, PartitionState, Record, VideoStore
 from core.topics import CATALOGUE
@@ -19,6 +19,7 @@ from core.video_table import VideoTable
 from features.stream.lane import Reject
 from features.stream.messages import CatalogueEntry, decode_entry, encode_entry
 from features.stream.past import Past, Step, apply_entry, recode
+from features.stream.soundness import unsound
 
 _log = logging.getLogger(__name__)
 _PAGE: Final = 2_000
@@ -48,6 +49,9 @@ class RegistrarWork:
                 continue
             if not isinstance(event, CATALOGUE_EVENTS):
                 await reject(entry, f"Event {event.event_id} is no event of the catalogue.")
+                continue
+            if fault := unsound(event):
+                await reject(entry, f"Event {event.event_id[:MAX_ID_CHARS]}: {fault}")
                 continue
             placed = CatalogueEntry(
                 source_partition=entry.partition,

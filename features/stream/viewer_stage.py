@@ -8,7 +8,7 @@ from typing import Final
 from core.arrays import Array
 from core.clock import Clock, system_clock
 from core.errors import NotFound, SchemaMismatch
-from core.events import VIEWER_EVENTS, decode
+from core.events import MAX_ID_CHARS, VIEWER_EVENTS, decode
 from core.log import Entry, Message, MessageLog
 from core.ports import Record
 from core.topics import COUNTS, USER_INTERACTION
@@ -19,6 +19,7 @@ from features.stream.catalogue import CatalogueFollower
 from features.stream.kept_state import KeptConfig, KeptState, Places
 from features.stream.lane import Reject, StageMetrics, both
 from features.stream.messages import CountsBatch, encode_batch
+from features.stream.soundness import unsound
 from features.stream.viewers import Owners, apply_viewers, rekey
 
 _VIEWER_EVENTS: Final = frozenset(VIEWER_EVENTS)
@@ -85,19 +86,20 @@ class ViewerWork:
             except SchemaMismatch as error:
                 await reject(entry, error.sentence)
                 continue
-            if type(event) in _VIEWER_EVENTS:
-                records.append(Record(entry.offset, event, entry.partition))
+            fault = unsound(event) if type(event) in _VIEWER_EVENTS else "It is no event of a viewer."
+            if fault:
+                await reject(entry, f"Event {event.event_id[:MAX_ID_CHARS]}: {fault}")
             else:
-                await reject(entry, f"Event {event.event_id} is no event of a viewer.")
+                records.append(Record(entry.offset, event, entry.partition))
         return records, {entry.offset: entry for entry in entries}
 
     async def _placed(self, records: list[Record], entries: dict[int, Entry], reject: Reject) -> list[Record]:
         """The records, once the catalogue is as far as their stamps say; a stamp that it never gave is rejected."""
-        catalogue = self._inlet.catalogue
-        needed = max((record.event.catalogue_offset for record in records), default=0)
+        catalogue, stamps = self._inlet.catalogue, [record.event.catalogue_offset for record in records]
         try:
-            if needed > catalogue.offset:
-                await catalogue.advance(needed)
+            if stamps and min(stamps) == 0:
+                await catalogue.advance()  # what has no stamp counts under the catalogue of the present
+            await catalogue.advance(max(stamps, default=0) or catalogue.offset)
             return records
         except NotFound:
             end = catalogue.offset

@@ -158,19 +158,45 @@ def test_a_message_that_nobody_can_read_is_set_aside_with_its_reason_and_its_par
         await cluster.log.append(USER_INTERACTION, [Message("u1", encode(future))])
         newer = msgspec.structs.replace(watch(902, viewer="u1"), schema=99)
         await cluster.log.append(USER_INTERACTION, [Message("u1", encode(newer))])
+        huge = msgspec.structs.replace(watch(904, viewer="u1"), time_ms=2**63, ingested_ms=2**63)
+        await cluster.log.append(USER_INTERACTION, [Message("u1", encode(huge))])
+        longer = msgspec.structs.replace(watch(905, viewer="u1"), length_ms=2**40)
+        await cluster.log.append(USER_INTERACTION, [Message("u1", encode(longer))])
         await cluster.log.append(VIDEO_PROCESSED, [Message("v1", encode(watch(903)))])
+        late = msgspec.structs.replace(publications()[1], event_id="late", upload_ms=2**63)
+        await cluster.log.append(VIDEO_PROCESSED, [Message("v1", encode(late))])
         await cluster.log.append(COUNTS, [Message("0", b"noise", number) for number in range(3)])
         await send(cluster, every_kind(catalogue(), 60, 1))
         worker = cluster.worker()
         await cluster.rest(worker)
         metrics = worker.metrics()
-        assert [metrics[role].rejected for role in ("viewers", "registrar", "counters")] == [4, 1, 3]
+        assert [metrics[role].rejected for role in ("viewers", "registrar", "counters")] == [6, 2, 3]
         dead = await cluster.log.read(TOPICS[USER_INTERACTION].dead_letters, 0, 0, 100)
         reasons = " ".join(entry.headers["reason"] for entry in dead)
-        for part in ("cannot be read", "is no event of a viewer", f"the last is {end}", "schema 99"):
+        for part in (
+            "cannot be read",
+            "is no event of a viewer",
+            f"the last is {end}",
+            "schema 99",
+            "length_ms",
+            "time_ms",
+        ):
             assert part in reasons
         rows = await cluster.rows()
         assert ("viewer", "u1") in rows and ("viewer", "u2") in rows
+
+    asyncio.run(main())
+
+
+def test_events_without_a_stamp_count_under_the_catalogue_of_the_present(tmp_path):
+    async def main():
+        cluster = Cluster(tmp_path)
+        follower = cluster.follower()  # loaded before there was any video
+        await follower.load()
+        await register(cluster, *publications())
+        await cluster.sink.append([watch(1, viewer="u1", video="v3")])
+        await cluster.rest(cluster.worker())
+        assert ("video", "v3") in await cluster.rows()
 
     asyncio.run(main())
 
