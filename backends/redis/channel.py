@@ -31,13 +31,7 @@ class Channel:
         exchange = self._open
         if exchange is None or not exchange.usable():
             exchange = await self._opened()
-        future = exchange.send(commands)
-        try:
-            async with asyncio.timeout(self._within_s):
-                answers = await future
-        except TimeoutError as error:
-            exchange.end()
-            raise R.TimeoutError(f"no answer within {self._within_s:g} s") from error
+        answers = await exchange.send(commands)
         for answer in answers:
             if isinstance(answer, R.ResponseError):
                 raise answer
@@ -54,20 +48,23 @@ class Channel:
             if self._open is None or not self._open.usable():
                 connection = self._made()
                 await connection.connect()
-                self._open = _Exchange(connection)
+                self._open = _Exchange(connection, self._within_s)
             return self._open
 
 
 class _Exchange(asyncio.Protocol):
     """Takes an open connection over from the driver."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, within_s: float) -> None:
         self._connection = connection  # it closes its socket when nobody holds it
         self._loop = asyncio.get_running_loop()
+        self._within_s = within_s
+        self._watching = False
+        self._late = False
         self._reader: Any = hiredis.Reader(
             protocolError=R.InvalidResponse, replyError=R.ResponseError, notEnoughData=_NOTHING
         )
-        self._waiting: deque[tuple[asyncio.Future[list[Any]], list[Any], int]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[list[Any]], list[Any], int, float]] = deque()
         self._transport: Any = connection._writer.transport
         self._transport.set_protocol(self)
 
@@ -79,9 +76,22 @@ class _Exchange(asyncio.Protocol):
         """All of their answers."""
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         packed = b"".join(map(hiredis.pack_command, commands))
-        self._waiting.append((future, [], len(commands)))
+        self._waiting.append((future, [], len(commands), self._loop.time()))
+        if not self._watching:
+            self._watch()
         self._transport.write(packed)
         return future
+
+    def _watch(self) -> None:
+        """Give the connection up once its oldest request has waited for too long: one timer for all requests."""
+        self._watching = bool(self._waiting)
+        if self._watching:
+            left_s = self._waiting[0][3] + self._within_s - self._loop.time()
+            if left_s > 0:
+                self._loop.call_later(left_s, self._watch)
+            else:
+                self._late = True
+                self.end()
 
     def end(self) -> None:
         """Close; who still waits gets an error."""
@@ -93,7 +103,7 @@ class _Exchange(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (answer := self._reader.gets()) is not _NOTHING:
-                future, answers, due = self._waiting[0]
+                future, answers, due, _ = self._waiting[0]
                 answers.append(answer)
                 if len(answers) == due:
                     self._waiting.popleft()
@@ -105,6 +115,10 @@ class _Exchange(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all who wait."""
         for future, *_ in self._waiting:
-            if not future.done():
+            if future.done():
+                continue
+            if self._late:
+                future.set_exception(R.TimeoutError(f"no answer within {self._within_s:g} s"))
+            else:
                 future.set_exception(R.ConnectionError(str(exc) if exc else "the connection was closed"))
         self._waiting.clear()

@@ -84,6 +84,11 @@ class Nodes:
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """Values in the order asked for, None for each that is not there."""
+        if not keys:
+            return []
+        if not self.cluster:
+            [values] = await self.run([("MGET", *[self.prefix + key for key in keys])])
+            return list[bytes | None](values)
         groups = self._by_slot(keys)
         found: list[bytes | None] = [None] * len(keys)
         answers = await self.run([("MGET", *(self.prefix + keys[at] for at in group)) for group in groups])
