@@ -184,7 +184,9 @@ def _offset_in(path: Path) -> int:
     with translated(path, _REMEDY):
         connection = sqlite3.connect(path)
         try:
-            found = connection.execute("SELECT value FROM facts WHERE name = 'offset'").fetchone()
+            # A process that was killed as it made the file left it without tables.
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchone()
+            found = connection.execute("SELECT value FROM facts WHERE name = 'offset'").fetchone() if made else None
         finally:
             connection.close()
     return int(found[0]) if found else 0
