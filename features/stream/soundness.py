@@ -24,8 +24,8 @@ def unsound(event: Event) -> str:
         numbers.append(("position", abs(event.position), _INT32))
     elif isinstance(event, VideoPublished):
         numbers += [("length_ms", event.length_ms, _INT32), ("upload_ms", abs(event.upload_ms), _FAR_MS)]
-        if not np.isfinite(event.content_embedding).all():
-            return "content_embedding holds a number that is not finite."
+    if not np.isfinite(getattr(event, "content_embedding", None) or ()).all():
+        return "content_embedding holds a number that is not finite."
     for name, value, limit in numbers:
         if not 0 <= value < limit:
             return f"{name} {value} is outside 0 to {limit - 1}."
