@@ -38,7 +38,8 @@ lint: $(INSTALLED)  ## check style, types and the layers
 
 bench: $(INSTALLED)  ## run every benchmark, one after the other
 	@test -n "$(BENCHMARKS)" || echo "There are no benchmarks yet."
-	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
+	@# As modules: a script's own folder comes first on the path, and benchmarks/features.py would hide the package.
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py); done
 
 clean:  ## remove caches, build output and the default home of the demo; .venv stays
 	rm -rf .foryou build dist mlruns mlartifacts .hypothesis

@@ -12,10 +12,10 @@ from importlib.metadata import version
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import numpy as np
-from _feed_setup import CONFIG, NOW_MS, VIDEOS, Setup, draw_query, make
-from _plain_features import videos_of
-from plain import PlainFeed
 
+from benchmarks._feed_setup import CONFIG, NOW_MS, VIDEOS, Setup, draw_query, make
+from benchmarks._plain_features import videos_of
+from benchmarks.plain import PlainFeed
 from candidate_gen.boards import fresh_board, ranked_board
 from core.engine import Engine, Ranked
 from core.query import Query

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import faiss
 import lightgbm as lgb
 import numpy as np
-from _plain_features import Video, Viewer, candidate_features
 
+from benchmarks._plain_features import Video, Viewer, candidate_features
 from candidate_gen.boards import Board
 from candidate_gen.interactions import signal_weight
 from candidate_gen.sources import ItemToItemSourceConfig
