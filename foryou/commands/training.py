@@ -14,7 +14,6 @@ from foryou.console import Steps, note, show_json, show_table
 if TYPE_CHECKING:
     from core.manifest import Manifest
     from core.settings import Settings
-    from foryou.stores import Stores
     from foryou.world_evaluation import WorldReport
     from training.config import TrainConfig
     from training.evaluate import Compared, EvaluationReport
@@ -137,28 +136,34 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps, logged
     from foryou.opening import opened_stores
     from training.pipeline import train as train_bundle
 
-    async def run() -> "Manifest":
+    async def load() -> "tuple[LogData, Any]":
         async with opened_stores(settings, fresh_features=True) as stores:
             await stores.current(steps)
             data = await _load(stores, settings.home, steps)
-            rows = await joined_rows(settings, data, config, steps) if logged else None
-            manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows)
-            if stores.applies:
-                await keep_state(stores, data)
-            return manifest
-
-    async def keep_state(stores: "Stores", data: "LogData") -> None:
-        steps.begin("feature state")
-        packed = data.driver.packed(system_clock() * 1000)
-        await stores.features.write(packed, data.applied_offset)
-        steps.begin("feature snapshot for Feast")
-        from features.feast_repo import publish
-
-        publish(settings.home, packed, int(data.events.time_ms.max()), system_clock())
+            return data, await joined_rows(settings, data, config, steps) if logged else None
 
     for chatty in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    return asyncio.run(run())
+    # No connection is held while the models are fitted: that takes minutes, in which the loop stands still.
+    data, rows = asyncio.run(load())
+    manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows)
+    if settings.backends == "embedded":
+        asyncio.run(_keep_state(settings, data, steps))
+    return manifest
+
+
+async def _keep_state(settings: "Settings", data: "LogData", steps: Steps) -> None:
+    """The feature state that serving starts from; on a cluster it is the stream's."""
+    from core.clock import system_clock
+    from features.feast_repo import publish
+    from foryou.opening import opened_stores
+
+    steps.begin("feature state")
+    packed = data.driver.packed(system_clock() * 1000)
+    async with opened_stores(settings) as stores:
+        await stores.features.write(packed, data.applied_offset)
+    steps.begin("feature snapshot for Feast")
+    publish(settings.home, packed, int(data.events.time_ms.max()), system_clock())
 
 
 def evaluate_home(
