@@ -119,6 +119,10 @@ class Lane:
             if not finished:
                 self._task.cancel()
                 await asyncio.wait([self._task])
+            if not self._task.cancelled() and (error := self._task.exception()) is not None:
+                _log.error(
+                    "%s ended with %r; what it was doing is done again by whoever comes next.", self._name, error
+                )
         await self._work.close()
 
     async def _run(self) -> None:

@@ -49,12 +49,10 @@ class OnlineRows:
         stored, birth = await self._features.marks([self._name, self._birth])
         foreign = self._marked is None and stored > self._end
         mark, self._unborn = (0, True) if foreign or not birth else (stored, False)
-        state_offset, _ = self._state.position()
-        if mark < (state_offset if self._marked is None else self._marked):
-            await self._rewrite(mark)
-            self._reached = state_offset
-        elif self._marked is None:
-            self._reached = state_offset
+        if self._marked is None or mark < self._marked:
+            self._reached, _ = self._state.position()
+            if mark < self._reached:
+                await self._rewrite(mark)
         self._marked = mark
         return mark
 
