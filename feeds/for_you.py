@@ -188,7 +188,8 @@ class ForYouFeed:
         p = self._p
         records = [r for r in await p.videos.videos(video_ids[:limit]) if r is not None]
         author_ids = list(dict.fromkeys(record.video.author_id for record in records))
-        users, degraded = await self._users(author_ids)
+        users, left_out = await self._users(author_ids)
+        missing = left_out if records else (*left_out, "nothing_left")
         authors = dict(zip(author_ids, users, strict=True))
         totals = p.state.videos.counts.totals
         views = [
@@ -204,7 +205,7 @@ class ForYouFeed:
             has_more=more,
             cursor=p.signer.write(cursor) if more else None,
             slate_id=slate.slate_id,
-            degraded=(*slate.degraded, *degraded) if views else (*slate.degraded, "nothing_left"),
+            degraded=tuple(dict.fromkeys((*slate.degraded, *facts.degraded, *missing))),
             made_up=made_up_fields(records, authors),
         )
 

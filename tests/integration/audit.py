@@ -43,6 +43,7 @@ async def audit(running, record, viewers):
     """Wait until everything is applied, then compare."""
     cluster = await open_cluster(running.configured(), system_clock)
     try:
+        await cluster.catalogue.load()
         events, repeats = await _log(cluster)
         await _until_applied(cluster, events)
         found = Found(duplicates_on_log=repeats)
@@ -106,9 +107,8 @@ async def _rows(cluster, events, found):
     """Decayed counters and totals of videos and viewers, beside sums in float64."""
     videos, viewers = defaultdict(list), defaultdict(list)
     for event in events:
-        if isinstance(event, Watch | Comment | Share):
+        if isinstance(event, Watch | Comment | Share) and cluster.catalogue.table.row(event.video_id) >= 0:
             videos[event.video_id].append(event)
-        if isinstance(event, Watch | Comment | Share):
             viewers[event.viewer_id].append(event)
     for entity, dtype, groups, halves in (
         ("video", COUNTS_DTYPE, videos, VIDEO_HALF_LIVES),
@@ -128,7 +128,7 @@ async def _rows(cluster, events, found):
 def _faults(row, events, halves):
     for number, (half, length_ms) in enumerate(halves.items()):
         quantum = length_ms // STEPS
-        for action, kind in (("watches", Watch), ("comments", Comment), ("shares", Share)):
+        for action, kind in (("watches", Watch), ("comments", Comment)):
             ages = [row["steps"][number] - event.time_ms // quantum for event in events if isinstance(event, kind)]
             wanted = sum(2.0 ** (-max(age, 0) / STEPS) for age in ages)
             counted = row["counts"][number][ACTIONS.index(action)] / UNIT

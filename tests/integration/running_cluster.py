@@ -74,6 +74,7 @@ class RunningCluster:
 
     def __init__(self, home, addresses, prefix):
         self.home, self.addresses, self.prefix = Path(home), addresses, prefix
+        self.home.mkdir(parents=True, exist_ok=True)
         self.programs = {}
 
     def settings(self):

@@ -123,7 +123,7 @@ class SteadyLoad:
         start, clock = time.time(), time.perf_counter()
         headers = {"Authorization": f"Bearer {self._tokens[viewer]}"}
         try:
-            answer = await client.get(replica.url + FEED, params={"limit": 20, "page": 0}, headers=headers)
+            answer = await client.get(replica.url + FEED, params={"limit": 20}, headers=headers)
         except httpx.HTTPError:
             self.record.feeds.append(Asked(start, replica.name, 0, time.perf_counter() - clock))
             return

@@ -7,9 +7,9 @@ from collections import Counter
 from statistics import quantiles
 
 import pytest
-from tests.integration.audit import audit
 
 from tests.integration import servers
+from tests.integration.audit import audit
 from tests.integration.steady_load import SteadyLoad
 from tests.integration.trained_cluster import trained_cluster
 
@@ -88,7 +88,11 @@ def _tell(record, found, phases):
         p99 = quantiles(times, n=100)[98] if len(times) > 1 else times[0]
         left_out = Counter(part for a in others for part in a.degraded)
         print(
-            f"{victim:>10} away {end - start:4.1f} s: {len(others)} feeds, {sum(a.status != 200 for a in others)} errors,"
+            f"{victim:>10} away {end - start:4.1f} s: {len(others)} feeds, {_failed(others)} errors,"
             f" p50 {times[len(times) // 2] * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms, degraded {dict(left_out)}"
-            + (f"; its own: {len(own)} requests, {sum(a.status != 200 for a in own)} failed" if own else "")
+            + (f"; its own: {len(own)} requests, {_failed(own)} failed" if own else "")
         )
+
+
+def _failed(asked):
+    return sum(a.status != 200 for a in asked)
