@@ -5,7 +5,7 @@ A part that is late degrades to what is empty and is named; blocks are a safety 
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from core.catalogue import Reactions, Relations, ViewerRecord
@@ -15,6 +15,37 @@ from core.slate import Slate
 from feeds.last_known import NOTHING_KNOWN, Known, KnownUsers, LastKnownRelations
 
 T = TypeVar("T")
+
+
+class Patience:
+    """How long each part is waited for.
+
+    One that was late some times in a row is hardly waited for, until a read that is given its whole time once a second
+    finds it well again. So an outage costs a few requests their deadline, not all.
+    """
+
+    def __init__(self, late_times: int = 3, short_share: float = 0.1, probe_every_s: float = 1.0) -> None:
+        self._late_times, self._short_share, self._probe_every_s = late_times, short_share, probe_every_s
+        self._late: dict[str, int] = {}
+        self._probe_s: dict[str, float] = {}
+
+    def limit_s(self, name: str, deadline_s: float) -> float:
+        """The time that this read of the part may take."""
+        if self._late.get(name, 0) < self._late_times:
+            return deadline_s
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._probe_s.get(name, 0.0):
+            self._probe_s[name] = now_s + self._probe_every_s
+            return deadline_s
+        return deadline_s * self._short_share
+
+    def late(self, name: str) -> None:
+        """The part was late."""
+        self._late[name] = self._late.get(name, 0) + 1
+
+    def in_time(self, name: str) -> None:
+        """The part came."""
+        self._late.pop(name, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +58,7 @@ class Readers:
     slates: SlateStore
     known: LastKnownRelations | None = None
     users: KnownUsers | None = None
+    patience: Patience = field(default_factory=lambda: Patience())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +82,13 @@ async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms
 
     async def part(name: str, read: Coroutine[Any, Any, T], otherwise: Callable[[], T]) -> T:
         try:
-            return await asyncio.wait_for(read, deadline_ms / 1000)
+            value = await asyncio.wait_for(read, readers.patience.limit_s(name, deadline_ms / 1000))
         except (TimeoutError, Unavailable):
             late.append(name)
+            readers.patience.late(name)
             return otherwise()
+        readers.patience.in_time(name)
+        return value
 
     viewer = asyncio.gather(
         part("features", readers.features.read("viewer", [viewer_id]), lambda: [None]),

@@ -15,7 +15,6 @@ from tests.integration.trained_cluster import trained_cluster
 
 OUTAGE_S, RECOVERY_S = 4.0, 5.0
 VICTIMS = ("kafka", "redis", "cassandra", "postgres", "worker", "replica")
-DEADLINE_S = 1.0  # a replica's own budget is 0.3 s; two busy cores, five servers and the load share this machine
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +69,8 @@ def test_whatever_is_killed_every_acknowledged_event_is_kept_once_and_the_feed_g
         assert answered, victim
         failed = [a for a in answered if a.status != 200]
         assert failed == [], victim
-        assert all(asked.videos for asked in answered), victim
+        silent = [a for a in answered if not a.videos and not {"safety_unknown", "nothing_left"} & set(a.degraded)]
+        assert silent == [], victim
 
 
 def _tell(record, found, phases):
