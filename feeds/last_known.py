@@ -1,12 +1,14 @@
 """What was last known of viewers and users, so that an outage of the tables neither blinds the feed nor opens it.
 
 Relations are kept as they were last read, beside those that the viewer has reported since: a block counts from its
-acknowledgement on, whether or not the tables have heard of it.
+acknowledgement on, whether or not the tables have heard of it. What was reported may add a block or a hidden author and
+never takes one away: only the tables say that it ended.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,8 +19,11 @@ from core.errors import Unavailable
 from core.events import AnyEvent, Block, Follow, HideAuthor, Unblock, Unfollow
 from core.ports import Bytes, Ranked, Tables
 
+_log = logging.getLogger(__name__)
+
 _RELATIONS_TTL_MS: Final = 7 * 86_400_000
-_REPORTED_TTL_MS: Final = 3_600_000
+# Longer than relations are: else a block that was reported after they were kept would be forgotten before them.
+_REPORTED_TTL_MS: Final = _RELATIONS_TTL_MS + 86_400_000
 _REPORTED_MOST: Final = 200
 _BLOCKED_BY: Final = "blocked_by"
 _FIELDS: Final = {
@@ -33,7 +38,7 @@ _FIELDS: Final = {
 class _Report(msgspec.Struct, frozen=True, array_like=True):
     """One change of a relation that was acknowledged; `field` is Relations'."""
 
-    field: str
+    field: Literal["follows", "blocked", "blocked_by", "hidden"]
     author_id: str
     stands: bool
     time_ms: int
@@ -52,17 +57,19 @@ class Known:
     reported: tuple[_Report, ...]
 
     def over(self, relations: Relations | None) -> Relations | None:
-        """The relations that hold: `relations` where they were read, else the last known, with every reported change;
-        None when neither is known."""
+        """The relations that hold: `relations` where they were read, else the last known, with the changes reported;
+        None when neither is known, or when more was reported than is kept."""
+        if relations is None and len(self.reported) >= _REPORTED_MOST:
+            return None
         base = relations if relations is not None else self.relations
         if base is None or not self.reported:
             return base
         groups = {name: dict.fromkeys(getattr(base, name)) for name in Relations.__struct_fields__}
-        for report in self.reported:
-            group = groups[report.field]
-            group.pop(report.author_id, None)
-            if report.stands:
-                group[report.author_id] = None
+        for (field, author_id), stands in {(r.field, r.author_id): r.stands for r in self.reported}.items():
+            if stands:
+                groups[field][author_id] = None
+            elif field == "follows":
+                groups[field].pop(author_id, None)
         return Relations(**{name: tuple(group) for name, group in groups.items()})
 
 
@@ -79,8 +86,8 @@ class LastKnownRelations:
         """What is known. Unavailable when the cache does not answer."""
         raw = (await self._cache.get([_key(viewer_id, "relations")]))[0]
         changes = (await self._ranked.top([_key(viewer_id, "reported")], _REPORTED_MOST))[0]
-        reported = tuple(_decode_report(member.encode()) for member, _ in reversed(changes))
-        return Known(_decode_relations(raw) if raw is not None else None, reported)
+        reported = (_report_in(member) for member, _ in reversed(changes))
+        return Known(_relations_in(raw), tuple(report for report in reported if report is not None))
 
     async def remember(self, viewer_id: str, relations: Relations) -> None:
         """Keep what the tables said."""
@@ -98,6 +105,24 @@ class LastKnownRelations:
                     _put(changes, event.author_id, mirrored)
         if changes:
             await self._ranked.add(changes, _REPORTED_MOST, _REPORTED_TTL_MS)
+
+
+def _relations_in(raw: bytes | None) -> Relations | None:
+    """None where nothing is kept, or nothing that we wrote: the next reading of the tables takes its place."""
+    try:
+        return _decode_relations(raw) if raw is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _log.warning("Last known relations in the cache cannot be read and are passed over: %s", error)
+        return None
+
+
+def _report_in(member: str) -> _Report | None:
+    """None where it is not one of ours."""
+    try:
+        return _decode_report(member.encode())
+    except (msgspec.DecodeError, UnicodeError) as error:
+        _log.warning("A reported relation in the cache cannot be read and is passed over: %s", error)
+        return None
 
 
 def _put(changes: dict[str, dict[str, float]], user_id: str, report: _Report) -> None:
@@ -119,7 +144,7 @@ class KnownUsers:
     async def read(self, user_ids: Sequence[str]) -> list[ViewerRecord | None]:
         """In the order asked for, None for each unknown one. Unavailable when the tables do not answer."""
         now = self._clock()
-        stale = [key for key in dict.fromkeys(user_ids) if self._kept.get(key, (0, None))[0] <= now]
+        stale = [key for key in dict.fromkeys(user_ids) if not 0 < self._until(key) - now <= self._fresh_ms]
         if stale:
             for key, record in zip(stale, await self._tables.users(stale), strict=True):
                 self._kept.pop(key, None)
@@ -127,6 +152,10 @@ class KnownUsers:
             while len(self._kept) > self._most:
                 del self._kept[next(iter(self._kept))]
         return self.last_known(user_ids)
+
+    def _until(self, key: str) -> int:
+        """Until when a user counts as fresh; further away than `fresh_ms` where the clock was put back."""
+        return self._kept.get(key, (0, None))[0]
 
     def last_known(self, user_ids: Sequence[str]) -> list[ViewerRecord | None]:
         """As they were last read, None for each that never was."""
