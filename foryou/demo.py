@@ -116,10 +116,13 @@ def commands_to_try(settings: "Settings", address: str) -> str:
     bearer = f"-H 'Authorization: Bearer {token_of(settings, viewer)}'"
     api = f"{address}/api/v1"
     now = "'$(date +%s)'"
+    servers = (
+        f'\n  eval "$({command(settings, "stack up")})"     # where the servers are\n' if _on_cluster(settings) else ""
+    )
     like = f'{{"kind":"like","event_id":"try-{now}","video_id":"{video}","time_ms":{now}000}}'
     return f"""
 Try, in a second terminal (the token is {viewer}'s and lasts a day):
-
+{servers}
   curl -s {bearer} '{api}/feed/for-you?limit=5'
 
   {command(settings, f"feed {shlex.quote(viewer)}")}
@@ -127,6 +130,10 @@ Try, in a second terminal (the token is {viewer}'s and lasts a day):
 
   curl -s {bearer} -d '{{"events":[{like}]}}' {api}/events
 """
+
+
+def _on_cluster(settings: "Settings") -> bool:
+    return settings.backends == "cluster"
 
 
 async def _someone(settings: "Settings") -> tuple[str, str]:

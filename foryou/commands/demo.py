@@ -67,7 +67,8 @@ def _prepare_and_serve(settings: "Settings", plan: "DemoPlan", no_serve: bool) -
     if plan.data:
         note("The log is real; names, pictures and addresses of videos are made up, and answers say so (made_up).")
     if no_serve:
-        note(f"Next: {command(settings, 'serve')}")
+        servers = f'eval "$({command(settings, "stack up")})"; {command(settings, "work features")} & '
+        note(f"Next: {servers if plan.stack else ''}{command(settings, 'serve')}")
         return
     with bind(settings) as listener:
         print(commands_to_try(settings, address_of(settings, listener)), flush=True)
