@@ -47,7 +47,7 @@ class HostApplier:
             await self._resume(tables)
             while True:
                 moved = await self._step(tables)
-                self._save_when_due(tables)
+                await self._save_when_due(tables)
                 if not moved:
                     await asyncio.sleep(self._every_s)
         finally:
@@ -93,12 +93,16 @@ class HostApplier:
             self._progress = msgspec.json.decode(self._file.read_bytes(), type=_Progress)
         except (OSError, msgspec.DecodeError):
             self._progress = _Progress(schema_number())
-        damaged = [entity for entity, rows in tables.by_entity.items() if rows.damaged()]
+        # Off the loop: a replica that takes over serves meanwhile, and looks at millions of rows here.
+        damaged = [e for e, rows in tables.by_entity.items() if await asyncio.to_thread(rows.damaged)]
         ends = await self._ends()
         lost = [p for p, offset in self._progress.offsets.items() if p >= len(ends) or offset > ends[p]]
         if damaged or lost or self._progress.schema != schema_number():
             _log.warning("The host's counters are written anew (damaged: %s; shortened: %s).", damaged, lost)
             self._progress = _Progress(schema_number())
+            for entity, rows in tables.by_entity.items():
+                if lost or entity in damaged:
+                    rows.clear()  # a row that says it is newer than the log would keep its place for ever
 
     async def _ends(self) -> list[int]:
         while True:
@@ -108,11 +112,18 @@ class HostApplier:
                 _log.warning("The host's counters stand still: %s", error.sentence)
                 await asyncio.sleep(self._every_s)
 
-    def _save_when_due(self, tables: HostTables) -> None:
+    async def _save_when_due(self, tables: HostTables) -> None:
+        """Put the files on the disk, then how far they are; where the disk is full, try again later."""
         now_s = asyncio.get_running_loop().time()
         if now_s - self._saved_s < self._save_every_s:
             return
         self._saved_s = now_s
+        try:
+            await asyncio.to_thread(self._save, tables)
+        except OSError as error:
+            _log.warning("How far the host's counters are cannot be kept now (%s).", error.strerror)
+
+    def _save(self, tables: HostTables) -> None:
         for rows in tables.by_entity.values():
             rows.flush()
         draft = self._file.with_suffix(".draft")

@@ -75,6 +75,17 @@ class MappedCounters:
         mine[rows, :_VERSION] = words[:, :_VERSION]
         mine[rows, _VERSION] = words[:, _VERSION]
 
+    def clear(self) -> None:
+        """Empty every row; for the applier alone."""
+        if not self._writable:
+            raise ContractError("Only the applier writes a host's counters.")
+        mine: Int64 = self.records.view(np.int64).reshape(-1, _WORDS)
+        used = np.flatnonzero(mine.any(axis=1))
+        mine[used, _VERSION] = -1
+        mine[used, _VERSION + 1 :] = 0
+        mine[used, :_VERSION] = 0
+        mine[used, _VERSION] = 0
+
     def damaged(self) -> bool:
         """Whether any row is not what was written: left half-written, or changed on the disk."""
         used = np.flatnonzero(self.records["schema"] != 0)

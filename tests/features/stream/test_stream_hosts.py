@@ -13,7 +13,7 @@ from core.topics import VIDEO_STATE
 from core.video_table import Vocabulary
 from features.layout import COUNTS_DTYPE
 from features.online import OnlineFeatures
-from features.packed import pack_rows, record_of
+from features.packed import pack_rows, record_of, schema_number
 from features.state import FeatureState
 from features.stream.applier import HostApplier
 from features.stream.host_table import HostTables, MappedCounters
@@ -135,6 +135,32 @@ def test_what_a_dead_applier_left_half_written_is_written_again(tmp_path):
         assert videos.damaged()
         await follow(cluster)
         assert not videos.damaged() and videos.pack(range(40)) == whole
+
+    asyncio.run(main())
+
+
+def test_counters_of_another_log_and_rows_from_a_damaged_file_do_not_keep_their_place(tmp_path):
+    async def main():
+        cluster = Cluster(tmp_path)
+        await tell(cluster, 1, count=100)
+        await cluster.rest(cluster.worker())
+        await follow(cluster)
+        folder = tmp_path / "a" / "host"
+        videos = HostTables(folder, writable=True).by_entity["video"]
+        whole = videos.pack(range(40))
+        videos.records["version"][5] = 1 << 40  # newer than anything that the log will say
+        await follow(cluster)
+        assert videos.pack(range(40)) == whole
+        videos.put(np.array([7]), rows(1 << 40, 1, 9))  # whole, and of a log that went further than this one
+        (folder / "applied.json").write_bytes(b'{"schema": %d, "offsets": {"0": 1000000}}' % schema_number())
+        task = asyncio.create_task(HostApplier(cluster.log, folder, every_s=0.01).run())
+        for _ in range(500):
+            if videos.pack(range(40)) == whole:
+                break
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert videos.pack(range(40)) == whole
 
     asyncio.run(main())
 
