@@ -160,6 +160,7 @@ class CatalogueFollower:
         for entry in page:
             try:
                 placed = decode_entry(entry.value)
+                event = decode(placed.event)
             except SchemaMismatch:
                 raise  # going on would give other codes than the build that wrote it
             except CorruptData as error:
@@ -171,7 +172,6 @@ class CatalogueFollower:
             if placed.source_offset <= reached or placed.previous_offset > reached:
                 continue
             self._watermarks[placed.source_partition] = placed.source_offset
-            event = decode(placed.event)
             step = apply_entry(self.table, entry.offset, entry.time_ms, event)
             if step is not None:
                 self._remember(step)
