@@ -9,7 +9,7 @@ from backends.sqlite.database import Database
 from backends.sqlite.slate_outbox import SqliteSlateOutbox
 from core.ports import SlateStore
 from core.slate import SlateDetail
-from tests.contracts.events import DAY_MS
+from core.topics import DAY_MS
 from tests.contracts.slate_store import SlateStoreContract, slate
 
 
@@ -45,7 +45,7 @@ def test_a_slate_without_its_detail_waits_a_while_for_it(tmp_path: Path) -> None
     store = outbox(tmp_path)
     asyncio.run(store.append(slate(1)))
     assert waiting(store) == []
-    assert [found.slate_id for found, _ in asyncio.run(store.waiting(100, 2 * DAY_MS))] == ["slate-1"]
+    assert [found.slate_id for found, _ in asyncio.run(store.waiting(100, slate(1).time_ms + 1))] == ["slate-1"]
 
 
 def test_what_was_shipped_over_a_week_ago_leaves_the_disk_and_what_waits_stays(tmp_path: Path) -> None:
