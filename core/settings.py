@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     backends: Literal["embedded", "cluster"] = Field(
         "embedded", description="SQLite files under the home, or Kafka, Cassandra, Redis and PostgreSQL"
     )
+    start_patience_s: float = Field(
+        30.0, ge=0, description="how long a process that starts tries again where a server does not answer, seconds"
+    )
     replica: str = Field("", description="name of this process among the replicas of one host; its own slates' file")
     kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, separated by commas")
     kafka_profile: Literal["spec", "local"] = Field(

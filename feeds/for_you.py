@@ -17,8 +17,6 @@ from core.settings import Settings
 from core.slate import Slate
 from core.stages import Surface
 from core.video_table import PUBLIC
-from features.layout import VIEWER_DTYPE
-from features.packed import record_of
 from features.state import FeatureState
 from feeds.config import ForYouConfig
 from feeds.cursor import Cursor, CursorSigner
@@ -110,8 +108,7 @@ class ForYouFeed:
     ) -> Query:
         p, table, relations = self._p, self._p.state.table, facts.relations
         assert relations is not None
-        raw = facts.record
-        record = record_of(raw, VIEWER_DTYPE) if raw else p.state.new_viewer(None)
+        record = facts.record if facts.record is not None else p.state.new_viewer(None)
         if facts.profile is not None:
             p.state.set_profile(record, facts.profile)
         watched = record["history_video"][0, : record["history_len"][0]]

@@ -4,15 +4,21 @@ A part that is late degrades to what is empty and is named; blocks are a safety 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from core.arrays import Array
 from core.catalogue import Reactions, Relations, ViewerRecord
-from core.errors import Unavailable
+from core.errors import CorruptData, Unavailable
 from core.ports import FeatureStore, HistoryStore, SlateStore, Tables
 from core.slate import Slate
+from features.layout import VIEWER_DTYPE
+from features.packed import record_of
 from feeds.last_known import NOTHING_KNOWN, Known, KnownUsers, LastKnownRelations
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -63,10 +69,10 @@ class Readers:
 
 @dataclass(frozen=True, slots=True)
 class ViewerFacts:
-    """What was read; `relations` None means that the viewer's safety is unknown. `news` is what the tables say of them
-    and the cache of last known ones does not."""
+    """What was read; `record` the viewer's row [1] VIEWER_DTYPE, None where there is none; `relations` None means that
+    their safety is unknown. `news` is what the tables say of them and the cache of last known ones does not."""
 
-    record: bytes | None
+    record: Array | None
     profile: ViewerRecord | None
     seen: list[str]
     reactions: Reactions
@@ -77,7 +83,7 @@ class ViewerFacts:
 
 
 async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms: int) -> ViewerFacts:
-    """All parts concurrently, each given up after `deadline_ms`."""
+    """All parts concurrently, each given up after `deadline_ms`, or where what is stored cannot be read."""
     late: list[str] = []
 
     async def part(name: str, read: Coroutine[Any, Any, T], otherwise: Callable[[], T]) -> T:
@@ -87,11 +93,15 @@ async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms
             late.append(name)
             readers.patience.late(name)
             return otherwise()
+        except CorruptData as error:
+            _log.warning("A page goes without its viewer's %s: %s", name, error.sentence)
+            late.append(name)
+            value = otherwise()
         readers.patience.in_time(name)
         return value
 
     viewer = asyncio.gather(
-        part("features", readers.features.read("viewer", [viewer_id]), lambda: [None]),
+        part("features", _row(readers, viewer_id), lambda: None),
         part("profile", _user(readers, viewer_id), lambda: _last_known(readers, viewer_id)),
         part("seen", readers.history.seen(viewer_id), list),
         part("reactions", readers.history.reactions(viewer_id), Reactions),
@@ -101,9 +111,15 @@ async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms
         part("known_relations", _known(readers, viewer_id), lambda: NOTHING_KNOWN),
         part("session", readers.slates.latest(viewer_id, slates), list),
     )
-    (rows, profile, seen, reactions), (relations, known, latest) = await asyncio.gather(viewer, standing)
+    (row, profile, seen, reactions), (relations, known, latest) = await asyncio.gather(viewer, standing)
     news = relations if readers.known is not None and relations != known.relations else None
-    return ViewerFacts(rows[0], profile, seen, reactions, known.over(relations), latest, tuple(late), news)
+    return ViewerFacts(row, profile, seen, reactions, known.over(relations), latest, tuple(late), news)
+
+
+async def _row(readers: Readers, viewer_id: str) -> Array | None:
+    """The viewer's row, a copy that may be changed. CorruptData, SchemaMismatch where it is none of ours."""
+    raw = (await readers.features.read("viewer", [viewer_id]))[0]
+    return record_of(raw, VIEWER_DTYPE) if raw else None
 
 
 async def _user(readers: Readers, viewer_id: str) -> ViewerRecord | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from core.cache_keys import cache_key
-from core.errors import Unavailable
+from core.errors import CorruptData, Unavailable
 from core.events import AnyEvent, Event
 from core.ports import Appended, Bytes, EventSink
 
@@ -45,5 +45,5 @@ class RecognisingSink:
         try:
             await self._cache.set(dict.fromkeys(keys, b""), _TTL_MS)
             await self._after(events)  # type: ignore[arg-type]
-        except Unavailable:
+        except (Unavailable, CorruptData):
             return

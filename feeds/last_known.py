@@ -16,17 +16,18 @@ from core.cache_keys import cache_key
 from core.catalogue import Relations, ViewerRecord
 from core.clock import Clock
 from core.errors import Unavailable
-from core.events import AnyEvent, Block, Follow, HideAuthor, Unblock, Unfollow
+from core.events import AnyEvent, Block, Event, Follow, HideAuthor, Unblock, Unfollow
 from core.ports import Bytes, Ranked, Tables
 
 _log = logging.getLogger(__name__)
 
 _RELATIONS_TTL_MS: Final = 7 * 86_400_000
+_Field = Literal["follows", "blocked", "blocked_by", "hidden"]
 # Longer than relations are: else a block that was reported after they were kept would be forgotten before them.
 _REPORTED_TTL_MS: Final = _RELATIONS_TTL_MS + 86_400_000
 _REPORTED_MOST: Final = 200
 _BLOCKED_BY: Final = "blocked_by"
-_FIELDS: Final = {
+_FIELDS: Final[dict[type[Event], tuple[_Field, bool]]] = {
     Follow: ("follows", True),
     Unfollow: ("follows", False),
     HideAuthor: ("hidden", True),
@@ -38,7 +39,7 @@ _FIELDS: Final = {
 class _Report(msgspec.Struct, frozen=True, array_like=True):
     """One change of a relation that was acknowledged; `field` is Relations'."""
 
-    field: Literal["follows", "blocked", "blocked_by", "hidden"]
+    field: _Field
     author_id: str
     stands: bool
     time_ms: int
@@ -86,8 +87,10 @@ class LastKnownRelations:
         """What is known. Unavailable when the cache does not answer."""
         raw = (await self._cache.get([_key(viewer_id, "relations")]))[0]
         changes = (await self._ranked.top([_key(viewer_id, "reported")], _REPORTED_MOST))[0]
-        reported = (_report_in(member) for member, _ in reversed(changes))
-        return Known(_relations_in(raw), tuple(report for report in reported if report is not None))
+        reported = [_report_in(member) for member, _ in reversed(changes)]
+        readable = tuple(report for report in reported if report is not None)
+        # What cannot be read may have been a block: then the tables alone say what holds.
+        return Known(_relations_in(raw) if len(readable) == len(reported) else None, readable)
 
     async def remember(self, viewer_id: str, relations: Relations) -> None:
         """Keep what the tables said."""

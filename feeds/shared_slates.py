@@ -77,7 +77,7 @@ class SharedSlates:
         if slate is not None:
             return slate
         raw = (await self._cache.get([_slate_key(slate_id)]))[0]
-        return decode_slate(raw) if raw is not None else None
+        return _shared(raw) if raw is not None else None
 
     async def get_detail(self, slate_id: str) -> SlateDetail | None:
         """Its detail where this replica served it."""
@@ -89,7 +89,8 @@ class SharedSlates:
         shared: list[Slate] = []
         try:
             members = await asyncio.wait_for(self._ranked.top([_viewer_key(viewer_id)], limit), self._deadline_s)
-            shared = [decode_slate(member.encode("latin-1")) for member, _ in members[0]]
+            found = [_shared(member.encode("latin-1", "replace")) for member, _ in members[0]]
+            shared = [slate for slate in found if slate is not None]
         except (Unavailable, TimeoutError):
             if not own:
                 raise Unavailable("The slates of other replicas cannot be read: the cache does not answer.") from None
@@ -127,6 +128,15 @@ class SlateShipper:
                 moved = 0
             if moved < _SHIP:
                 await asyncio.sleep(every_s)
+
+
+def _shared(raw: bytes) -> Slate | None:
+    """A slate that the cache has, None where it cannot be read: the replica that served it has it on its disk."""
+    try:
+        return decode_slate(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _log.warning("A slate in the cache cannot be read and is passed over: %s", error)
+        return None
 
 
 def _message(slate: Slate, detail: SlateDetail | None) -> Message:

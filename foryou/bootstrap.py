@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from candidate_gen.index import one_thread
 from core.clock import Clock, system_clock
 from core.engine import Engine
-from core.errors import NotFound
+from core.errors import NotFound, Unavailable
 from core.manifest import CHAMPION, read_manifest
 from core.query import Query
 from core.settings import Settings
@@ -100,11 +100,17 @@ class Product:
         """Run a side effect after the response."""
         task = asyncio.ensure_future(effect)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """An outage is counted when it happens; nobody waits for most of these tasks."""
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(task.exception(), Unavailable):
+            self.metrics.outage("side_effect")
 
     async def settled(self) -> None:
         """Wait for the side effects under way."""
-        await settle(set(self._tasks), self.metrics.outage)
+        await settle(set(self._tasks), lambda stage: None)  # counted already
 
     def app(self) -> FastAPI:
         """The HTTP app."""
@@ -201,6 +207,7 @@ def _wire(p: Product) -> None:
         p.clock,
         IntakeConfig(),
         _stamp_of(p),
+        in_turn=stores.applies,
     )
 
 

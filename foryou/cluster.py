@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,7 @@ from feeds.shared_slates import SharedSlates, SlateShipper
 from foryou.cluster_live import ClusterLive
 from foryou.cluster_work import run_until, worker_of
 from foryou.live import Live
+from foryou.patience import patiently
 from foryou.pour import pour
 from foryou.stores import LOG_FILE, Stores
 from training.progress import Progress
@@ -158,30 +160,33 @@ class ClusterStores(Stores):
 
 async def open_cluster(settings: Settings, clock: Clock) -> Cluster:
     """Connect to the servers of the settings. Raises Unavailable for one that does not answer (after trying for some
-    time), ConfigError for one that is not set up; nothing else is taken instead."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    messages = await KafkaMessageLog.open(settings)
-    try:
+    time), ConfigError for one that is not set up; nothing else is taken instead, and nothing is made at home."""
+    patience_s = settings.start_patience_s
+    async with AsyncExitStack() as opened:
+        nodes, postgres = connect(settings), PostgresDatabase(settings)  # what is no URL is told before any waiting
+        opened.push_async_callback(nodes.close)
+        opened.push_async_callback(postgres.close)
+        messages = await KafkaMessageLog.open(settings)
+        opened.push_async_callback(messages.close)
         await check_topics(settings)
-        history = await CassandraHistory.open(settings)
-        nodes = connect(settings)
-        features = await RedisFeatureStore.open(nodes, schema_hash())
-        postgres = PostgresDatabase(settings)
-        await postgres.check()
+        history = await CassandraHistory.open(settings, patience_s=patience_s)
+        opened.push_async_callback(history.close)
+        features = await patiently(partial(RedisFeatureStore.open, nodes, schema_hash()), patience_s)
+        await patiently(postgres.check, patience_s)
+        settings.home.mkdir(parents=True, exist_ok=True)
         host = Database(settings.home / CATALOGUE_FILE, durable=False)
-    except BaseException:
-        await messages.close()
-        raise
+        opened.pop_all()
     return Cluster(settings, clock, messages, history, postgres, nodes, features, host)
 
 
 def initialise(settings: Settings) -> list[str]:
-    """Make topics, keyspace and tables where they are missing; what there is now, in sentences."""
+    """Make topics, keyspace and tables where they are missing; what there is now, in sentences. As `open_cluster`."""
 
     async def run() -> None:
-        await ensure_topics(settings)
-        await ensure_schema(settings)
-        await migrate(settings)
+        patience_s = settings.start_patience_s
+        await patiently(partial(ensure_topics, settings), patience_s)
+        await ensure_schema(settings, patience_s=patience_s)
+        await patiently(partial(migrate, settings), patience_s)
 
     asyncio.run(run())
     return [
@@ -193,13 +198,14 @@ def initialise(settings: Settings) -> list[str]:
 
 async def open_sources(settings: Settings, online: bool) -> Sources:
     """What a backfill reads, and the online store where it writes there too. As for `open_cluster`."""
-    messages = await KafkaMessageLog.open(settings)
-    nodes = connect(settings) if online else None
-    features = await RedisFeatureStore.open(nodes, schema_hash()) if nodes is not None else None
-
-    async def close() -> None:
-        await messages.close()
-        if nodes is not None:
-            await nodes.close()
-
-    return Sources(FolderBlobStore(settings.blobs), messages, features, close)
+    async with AsyncExitStack() as opened:
+        features = None
+        if online:
+            nodes = connect(settings)
+            opened.push_async_callback(nodes.close)
+            store = partial(RedisFeatureStore.open, nodes, schema_hash())
+            features = await patiently(store, settings.start_patience_s)
+        messages = await KafkaMessageLog.open(settings)
+        opened.push_async_callback(messages.close)
+        await check_topics(settings)
+        return Sources(FolderBlobStore(settings.blobs), messages, features, opened.pop_all().aclose)

@@ -25,11 +25,16 @@ ROLES: Final = ("catalogue", "viewers", "counters", "history", "relations", "upl
 _COUNTING: Final = {"viewers", "counters"}
 
 
-def worker_of(cluster: "Cluster", names: Sequence[str]) -> Worker:
-    """A worker with these roles, all where none is named; InputError for an unknown one."""
+def roles_of(names: Sequence[str]) -> list[str]:
+    """These roles, all where none is named; InputError for an unknown one."""
     if unknown := sorted(set(names) - set(ROLES)):
         raise InputError(f"There is no role {unknown[0]!r}; choose from {', '.join(ROLES)}.")
-    wanted = [name for name in ROLES if not names or name in names]
+    return [name for name in ROLES if not names or name in names]
+
+
+def worker_of(cluster: "Cluster", names: Sequence[str]) -> Worker:
+    """A worker with these roles, as `roles_of` has them."""
+    wanted = roles_of(names)
     inlet = Inlet(cluster.messages, cluster.catalogue, cluster.clock)
     made = _makers(cluster, inlet)
     return Worker({name: made[name]() for name in wanted}, inlet if _COUNTING & set(wanted) else None)

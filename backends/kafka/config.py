@@ -22,7 +22,8 @@ class KafkaConfig(BaseModel):
     @classmethod
     def of(cls, settings: Settings) -> "KafkaConfig":
         """What the operator has set."""
-        return cls(servers=settings.kafka, prefix=settings.kafka_prefix)
+        start_ms = round(settings.start_patience_s * 1000)
+        return cls(servers=settings.kafka, prefix=settings.kafka_prefix, start_ms=start_ms)
 
     @property
     def place(self) -> str:

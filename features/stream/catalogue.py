@@ -109,6 +109,8 @@ class CatalogueFollower:
             raise ConfigError(
                 "The video store holds videos that did not come from foryou.catalogue; give the follower its own file."
             )
+        if steps:
+            await self._check_log(steps[0])
         for step in steps:
             for name, added in step.words.items():
                 words.setdefault(name, []).extend(added)
@@ -117,6 +119,18 @@ class CatalogueFollower:
         for step in steps:
             self._remember(step)
         self._forget()
+
+    async def _check_log(self, first: Step) -> None:
+        """ConfigError where the log's catalogue is not the one that the host followed; in an outage nothing is said."""
+        try:
+            found = await self._log.read(CATALOGUE, 0, first.offset - 1, 1)
+        except Unavailable:
+            return
+        if [(entry.offset, entry.time_ms) for entry in found] != [(first.offset, first.time_ms)]:
+            raise ConfigError(
+                "The catalogue that this home keeps is of another log than the settings name; give this log a --home of"
+                " its own, or correct FORYOU_KAFKA and FORYOU_KAFKA_PREFIX."
+            )
 
     def _journaled(self) -> list[Step]:
         steps: list[Step] = []

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from core.errors import CorruptData, Unavailable
+from core.errors import CorruptData, NotFound, Unavailable
 from core.log import Entry, Message
 from core.topics import COUNTS, VIDEO_STATE
 from features.layout import COUNTS_DTYPE
-from features.stream.counters import apply_counts, entity_id, entity_row, fresh_counts
+from features.stream.counters import apply_counts, entity_counts, entity_id, entity_row, fresh_counts
 from features.stream.kept_state import KeptConfig, KeptState, Places
 from features.stream.lane import Reject, StageMetrics
 from features.stream.messages import CounterRow, CountsBatch, decode_batch, encode_row
@@ -43,9 +43,7 @@ class CounterWork:
         entries = [entry for entry in entries if entry.offset > self._kept.offset]
         if not entries:
             return
-        batches = await self._decoded(entries, reject)
-        needed = max((batch.catalogue_offset for _, batch in batches), default=0)
-        await self._inlet.catalogue.advance(needed or self._inlet.catalogue.offset)
+        batches = await self._countable(await self._decoded(entries, reject), entries, reject)
         fresh = fresh_counts(batches, self._watermarks)
         table, offset = self._inlet.catalogue.table, entries[-1].offset
         names = [f"{entity}:{entity_id(table, entity, row)}" for entity, row in fresh.entities]
@@ -90,6 +88,23 @@ class CounterWork:
             else:
                 batches.append((entry.offset, batch))
         return batches
+
+    async def _countable(
+        self, batches: list[tuple[int, CountsBatch]], entries: Sequence[Entry], reject: Reject
+    ) -> list[tuple[int, CountsBatch]]:
+        """The batches that name nothing but what there is, once the catalogue is as far as they say."""
+        catalogue, by_offset, kept = self._inlet.catalogue, {entry.offset: entry for entry in entries}, []
+        for offset, batch in batches:
+            try:
+                await catalogue.advance(batch.catalogue_offset or catalogue.offset)
+                fault = batch.fault(entity_counts(catalogue.table))
+            except NotFound as error:
+                fault = error.sentence
+            if fault:
+                await reject(by_offset[offset], fault)
+            else:
+                kept.append((offset, batch))
+        return kept
 
     async def _publish(self) -> None:
         """Put changed rows on video.state, each once."""

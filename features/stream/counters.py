@@ -9,6 +9,7 @@ import numpy as np
 from core.arrays import Array
 from core.video_table import VideoTable
 from features.kernels import count_counters
+from features.layout import REGION_STRIDE
 from features.raw import Counts
 from features.stream.messages import COUNT_ROW, CountsBatch
 
@@ -71,13 +72,19 @@ def fresh_counts(batches: Sequence[tuple[int, CountsBatch]], watermarks: dict[in
 
 
 def apply_counts(fresh: FreshCounts, records: Array, applied_us: int) -> None:
-    """Count the rows, in order, into `records` [keys] COUNTS_DTYPE, and stamp each with its last batch's offset."""
+    """Count the rows, in order, into `records` [keys] COUNTS_DTYPE, and stamp each with its last batch's offset; times
+    only grow, as those of viewers' rows."""
     columns = _Columns(**{name: np.ascontiguousarray(fresh.rows[name]) for name in _Columns._fields})
     count_counters(columns, fresh.at, Counts(records["counts"], records["steps"], records["totals"]))
     for column in range(fresh.at.shape[1]):
         touched = fresh.at[:, column] >= 0
         np.maximum.at(records["version"], fresh.at[touched, column], fresh.version[touched])
-    records["applied_us"] = applied_us
+    records["applied_us"] = np.maximum(records["applied_us"] + 1, applied_us)
+
+
+def entity_counts(table: VideoTable) -> dict[str, int]:
+    """How many counters of each entity the catalogue gives rise to."""
+    return {"video": len(table), "author": len(table.authors), "trend": len(table.topics) * REGION_STRIDE}
 
 
 def entity_id(table: VideoTable, entity: str, row: int) -> str:

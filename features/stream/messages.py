@@ -77,6 +77,16 @@ class CountsBatch(msgspec.Struct, frozen=True, kw_only=True, tag="counts_batch",
             )
         return np.frombuffer(self.rows, COUNT_ROW)
 
+    def fault(self, sizes: dict[str, int]) -> str:
+        """Why it cannot be counted where there are so many counters of each entity, "" where it can."""
+        if self.source_partition < 0:
+            return f"It says that it comes from partition {self.source_partition}, which cannot be."
+        rows = self.columns()
+        for name, size in sizes.items():
+            if len(rows) and not -1 <= rows[name].min() <= rows[name].max() < size:
+                return f"It counts for the {name} {int(rows[name].max())}, and the catalogue has {size}."
+        return ""
+
 
 _Message = TypeVar("_Message")
 

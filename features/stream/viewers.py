@@ -48,10 +48,14 @@ def video_columns(table: VideoTable) -> Videos:
 
 
 def apply_viewers(columns: EventColumns, records: Array, traits: Traits, applied_us: int) -> None:
-    """Count events, in order, into `records` [viewers] VIEWER_DTYPE, and stamp each with its last event's offset."""
+    """Count events, in order, into `records` [viewers] VIEWER_DTYPE, and stamp each with its last event's offset.
+
+    A later state of a row is never stamped with an earlier time, though the clock be put back.
+    """
     count_viewers(columns.operations(), traits.row, viewer_arrays(records), traits.videos)
     np.maximum.at(records["version"], columns.viewer, columns.offset)
-    records["applied_us"][columns.viewer] = applied_us
+    touched = np.unique(columns.viewer)
+    records["applied_us"][touched] = np.maximum(records["applied_us"][touched] + 1, applied_us)
 
 
 class Owners:

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -12,6 +13,8 @@ from foryou.console import note
 
 if TYPE_CHECKING:
     from core.settings import Settings
+
+T = TypeVar("T")
 
 
 def group() -> typer.Typer:
@@ -26,7 +29,7 @@ def features(
     role: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this role: catalogue, viewers, counters, history, relations, archive; all without.",
+            help="Only this role: catalogue, viewers, counters, history, relations, uploads, archive; all without.",
             show_default=False,
         ),
     ] = None,
@@ -50,13 +53,28 @@ def features(
 async def _work(settings: "Settings", roles: tuple[str, ...]) -> None:
     from core.clock import system_clock
     from foryou.cluster import open_cluster
+    from foryou.cluster_work import roles_of
 
+    roles_of(roles)  # a wrong one is told before any server is waited for
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    cluster = await open_cluster(settings, system_clock)
+    cluster = await _unless(stop, open_cluster(settings, system_clock))
+    if cluster is None:
+        return
     try:
         await cluster.work(roles, stop, note)
     finally:
         await cluster.close()
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work gives; None when it was told to stop first, and the work has let everything go."""
+    working, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.wait([working])
+    return None if working.cancelled() else working.result()
