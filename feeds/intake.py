@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Final, Literal
 
 import msgspec
@@ -64,7 +65,8 @@ class EventIntake:
 
     `video_length_ms` gives a video's length by id (None: unknown video, 0: unknown length).
     `apply` makes appended records visible to this process's next page. `stamp` gives a viewer's region and how far
-    the catalogue has been read here, for events that others will apply.
+    the catalogue has been read here, for events that others will apply; with `in_turn` False no request waits for
+    another's append, which takes its whole time while the log is away.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class EventIntake:
         clock: Clock,
         config: IntakeConfig,
         stamp: Callable[[str], Awaitable[tuple[str, int]]] = _no_stamp,
+        in_turn: bool = True,
     ) -> None:
         self._log = log
         self._slates = _SlateCache(slates, clock, config)
@@ -83,7 +86,7 @@ class EventIntake:
         self._apply = apply
         self._clock = clock
         self._config = config
-        self._in_order = asyncio.Lock()
+        self._in_order: asyncio.Lock | nullcontext[None] = asyncio.Lock() if in_turn else nullcontext()
         self._stamp = stamp
 
     async def accept(

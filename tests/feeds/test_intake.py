@@ -264,6 +264,31 @@ def test_overlapping_requests_are_applied_in_the_order_of_the_log():
     assert [record.offset for record in bench.applied] == [1, 2]
 
 
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_requests_take_turns_where_their_events_are_applied_and_nowhere_else(in_turn):
+    class Away:
+        under_way = most = 0
+
+        async def append(self, events):
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            await asyncio.sleep(0.01)
+            self.under_way -= 1
+            raise Unavailable("The log does not answer.")
+
+    async def apply(records):
+        raise AssertionError("nothing was appended")
+
+    async def five_at_once():
+        intake = EventIntake(log, MemorySlates(), LENGTHS.get, apply, HandClock(), IntakeConfig(), in_turn=in_turn)
+        raw = json.dumps(like()).encode()
+        return await asyncio.gather(*(intake.accept("ann", [raw]) for _ in range(5)), return_exceptions=True)
+
+    log = Away()
+    assert [type(outcome) for outcome in asyncio.run(five_at_once())] == [Unavailable] * 5
+    assert log.most == (1 if in_turn else 5)
+
+
 def test_an_empty_batch_writes_nothing():
     bench = Bench()
     assert bench.accept() == []
