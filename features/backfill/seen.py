@@ -6,6 +6,7 @@ from typing import Final
 from core.events import VIEWER_EVENTS
 from core.ports import Record
 from features.stream.kept_state import KeptConfig
+from features.stream.soundness import unsound
 from features.stream.viewer_stage import id_hash
 
 KEEP_MS: Final = int(KeptConfig().keep_ids_ms)
@@ -35,5 +36,9 @@ class Seen:
 
 
 def of_viewers(records: Sequence[Record], catalogue_end: int) -> list[Record]:
-    """What the stream does not reject: events of viewers that are stamped with an offset that the catalogue has."""
-    return [r for r in records if isinstance(r.event, VIEWER_EVENTS) and r.event.catalogue_offset <= catalogue_end]
+    """What the stream does not reject: sound events of viewers, stamped with an offset that the catalogue has."""
+    return [
+        r
+        for r in records
+        if isinstance(r.event, VIEWER_EVENTS) and r.event.catalogue_offset <= catalogue_end and not unsound(r.event)
+    ]

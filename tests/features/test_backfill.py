@@ -12,6 +12,7 @@ from backends.sqlite.database import Database
 from backends.sqlite.feature_store import SqliteFeatureStore
 from backends.sqlite.message_log import SqliteMessageLog
 from core.errors import CorruptData, InputError, NotFound
+from core.events import VideoUpdated, Watch, encode
 from core.log import Message
 from core.topics import CATALOGUE, COUNTS, TOPICS, USER_INTERACTION
 from features.archive.layout import HOUR_MS
@@ -26,6 +27,7 @@ from features.packed import pack_rows, record_of, unstamped
 from tests.features.stream.cluster import Cluster
 from tests.features.stream.story import tell
 from tests.features.toy_messages import ToyLog
+from tests.features.worldlet import START_MS
 
 ARCHIVED = (USER_INTERACTION, COUNTS, CATALOGUE)
 
@@ -114,6 +116,29 @@ def test_to_any_offset_it_gives_what_the_stream_had_there(tmp_path):
             # The viewers' rows need nothing but their own partition, also on the whole log.
             alone = standing(flat(await replay_to(Sources(cluster.blobs, cluster.log), viewers, {})))
             assert alone == {key: row for key, row in wanted.items() if key[0] == "viewer"}
+
+    asyncio.run(main())
+
+
+def test_what_the_stream_sets_aside_is_not_counted_again(tmp_path):
+    async def main():
+        cluster = await story(tmp_path, count=100)
+        at = {"viewer_id": "u1", "video_id": "v1", "time_ms": START_MS, "ingested_ms": START_MS}
+        stamp = (await ends(cluster.log, CATALOGUE))[0]
+        watch = Watch(event_id="w", play_ms=9_000, length_ms=20_000, catalogue_offset=stamp, **at)
+        odd = [
+            msgspec.structs.replace(watch, event_id="long", length_ms=2**40),
+            msgspec.structs.replace(watch, event_id="far", time_ms=2**61),
+            msgspec.structs.replace(watch, event_id="ahead", catalogue_offset=stamp + 9),
+            VideoUpdated(event_id="foreign", viewer_id="u1", video_id="v1", time_ms=START_MS, topic="t2"),
+        ]
+        values = [*map(encode, odd), b"no event", encode(watch)]
+        await cluster.log.append(USER_INTERACTION, [Message("u1", value) for value in values])
+        await cluster.log.append(COUNTS, [Message("x", b"no batch")])
+        await cluster.rest(cluster.worker())
+        until = await ends(cluster.log, USER_INTERACTION), await ends(cluster.log, COUNTS)
+        found = standing(flat(await replay_to(Sources(cluster.blobs, cluster.log), *until)))
+        assert found == standing(await cluster.rows())
 
     asyncio.run(main())
 
