@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from core.errors import CorruptData, NotFound, Unavailable
+from core.errors import CorruptData, NotFound, SchemaMismatch, Unavailable
 from core.log import Entry, Message
 from core.topics import COUNTS, VIDEO_STATE
 from features.layout import COUNTS_DTYPE
@@ -83,6 +83,8 @@ class CounterWork:
             try:
                 batch = decode_batch(entry.value)
                 batch.columns()
+            except SchemaMismatch:
+                raise  # set aside it would never count: what comes after it moves its source's watermark on
             except CorruptData as error:
                 await reject(entry, error.sentence)
             else:

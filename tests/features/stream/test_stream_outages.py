@@ -3,12 +3,14 @@
 import asyncio
 
 import msgspec
+import numpy as np
 import pytest
 
-from core.errors import ConfigError, Unavailable
+from core.errors import ConfigError, SchemaMismatch, Unavailable
 from core.events import encode
 from core.log import Message
 from core.topics import COUNTS, TOPICS, USER_INTERACTION, VIDEO_PROCESSED
+from features.stream.messages import COUNT_ROW, CountsBatch, encode_batch
 from tests.features.stream.cluster import CONFIG, Cluster
 from tests.features.stream.story import register, tell
 from tests.features.stream.test_stream_exactly_once import assert_same, standing, wanted
@@ -184,6 +186,18 @@ def test_a_message_that_nobody_can_read_is_set_aside_with_its_reason_and_its_par
             assert part in reasons
         rows = await cluster.rows()
         assert ("viewer", "u1") in rows and ("viewer", "u2") in rows
+
+    asyncio.run(main())
+
+
+def test_counts_from_a_newer_build_stop_the_worker_until_it_is_upgraded(tmp_path):
+    async def main():
+        cluster = Cluster(tmp_path)
+        batch = CountsBatch.of(0, 0, 0, np.zeros(1, COUNT_ROW))
+        await cluster.log.append(COUNTS, [Message("0", encode_batch(msgspec.structs.replace(batch, schema=99)), 0)])
+        with pytest.raises(SchemaMismatch, match="schema 99"):
+            await asyncio.wait_for(cluster.worker().run(), 20)
+        assert await cluster.log.read(TOPICS[COUNTS].dead_letters, 0, 0, 100) == []
 
     asyncio.run(main())
 
