@@ -1,5 +1,6 @@
 """What intake lets through, checked again where a topic is read: others may write to it; numbers must fit columns."""
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -13,20 +14,32 @@ _INT62: Final = 2**62
 
 def unsound(event: Event) -> str:
     """One sentence why an event cannot be counted, "" where it can; the same whenever it is asked."""
-    for name in ("event_id", "viewer_id", "video_id", "author_id"):
-        if len(getattr(event, name, "")) > MAX_ID_CHARS:
+    ids, numbers, embedded = _fields(type(event))
+    for name in ids:
+        if len(getattr(event, name)) > MAX_ID_CHARS:
             return f"{name} has more than {MAX_ID_CHARS} characters."
-    numbers = [("time_ms", event.time_ms, _FAR_MS), ("ingested_ms", event.ingested_ms, _FAR_MS)]
-    numbers.append(("catalogue_offset", event.catalogue_offset, _INT62))
-    if isinstance(event, Watch):
-        numbers += [("play_ms", event.play_ms, _INT62), ("length_ms", event.length_ms, _INT32)]
-    elif isinstance(event, Impression):
-        numbers.append(("position", abs(event.position), _INT32))
-    elif isinstance(event, VideoPublished):
-        numbers += [("length_ms", event.length_ms, _INT32), ("upload_ms", abs(event.upload_ms), _FAR_MS)]
-    if not np.isfinite(getattr(event, "content_embedding", None) or ()).all():
+    if embedded and not np.isfinite(getattr(event, "content_embedding", None) or ()).all():
         return "content_embedding holds a number that is not finite."
-    for name, value, limit in numbers:
-        if not 0 <= value < limit:
+    for name, limit, signed in numbers:
+        value = getattr(event, name)
+        if not 0 <= (abs(value) if signed else value) < limit:
             return f"{name} {value} is outside 0 to {limit - 1}."
     return ""
+
+
+@cache
+def _fields(kind: type[Event]) -> tuple[tuple[str, ...], tuple[tuple[str, int, bool], ...], bool]:
+    """What to look at in events of a kind: ids; numbers with their limits and whether they may be below 0; embeddings.
+
+    Once for each kind: every event of the stream passes here.
+    """
+    present = set(kind.__struct_fields__)
+    ids = tuple(name for name in ("event_id", "viewer_id", "video_id", "author_id") if name in present)
+    numbers = [("time_ms", _FAR_MS, False), ("ingested_ms", _FAR_MS, False), ("catalogue_offset", _INT62, False)]
+    if issubclass(kind, Watch):
+        numbers += [("play_ms", _INT62, False), ("length_ms", _INT32, False)]
+    elif issubclass(kind, Impression):
+        numbers.append(("position", _INT32, True))
+    elif issubclass(kind, VideoPublished):
+        numbers += [("length_ms", _INT32, False), ("upload_ms", _FAR_MS, True)]
+    return ids, tuple(numbers), "content_embedding" in present

@@ -15,6 +15,7 @@ from features.stream.kept_state import KeptConfig, Places
 from features.stream.lane import PartitionWork, StageMetrics
 from features.stream.loop import StageConfig, StageLoop
 from features.stream.viewer_stage import Inlet, ViewerWork
+from features.stream.warm import warm_kernels
 
 
 class Role(Protocol):
@@ -85,6 +86,7 @@ class Worker:
     async def run(self) -> None:
         """Until cancelled, or until a role ends with an error, which is raised when the others have ended too."""
         if self.inlet is not None:
+            warm_kernels()
             await self.inlet.catalogue.load()
             self._tasks.append(asyncio.create_task(self.inlet.catalogue.follow(), name="catalogue"))
         self._tasks += [asyncio.create_task(role.run(), name=name) for name, role in self.roles.items()]
