@@ -3,20 +3,20 @@
 import numpy as np
 
 from core.arrays import Array
-from core.errors import CorruptData
-from core.video_table import VideoTable
+from core.errors import CorruptData, SchemaMismatch
 from features.archive.objects import Rows as LogRows
+from features.backfill.catalogue import WholeCatalogue
 from features.backfill.rows import Growing, Rows
 from features.layout import COUNTS_DTYPE
-from features.stream.counters import ENTITIES, FreshCounts, apply_counts, entity_id, fresh_counts
+from features.stream.counters import ENTITIES, FreshCounts, apply_counts, entity_counts, entity_id, fresh_counts
 from features.stream.messages import CountsBatch, decode_batch
 
 
 class CounterReplay:
     """Counts batches of foryou.counts in order; stamps say the log's own time of each row's last batch."""
 
-    def __init__(self, table: VideoTable) -> None:
-        self._table = table
+    def __init__(self, catalogue: WholeCatalogue) -> None:
+        self._catalogue, self._table = catalogue, catalogue.past.table
         self._rows = {entity: Growing(COUNTS_DTYPE) for entity in ENTITIES}
         self._watermarks: dict[int, int] = {}
         self.counted = self.duplicates = self.unusable = 0
@@ -25,7 +25,7 @@ class CounterReplay:
         """The page's batches; `as_of_ms` [rows] is the moment that each counts as of."""
         batches = []
         for offset, raw in zip(rows.offset.tolist(), rows.value.to_pylist(), strict=True):
-            batch = _batch(raw)
+            batch = countable(raw, self._catalogue)
             if batch is None:
                 self.unusable += 1
             else:
@@ -58,11 +58,13 @@ class CounterReplay:
         return [self._rows[entity].since(entity, version) for entity in ENTITIES]
 
 
-def _batch(raw: bytes) -> CountsBatch | None:
-    """The batch, None for what the stream rejects."""
+def countable(raw: bytes, catalogue: WholeCatalogue) -> CountsBatch | None:
+    """The batch, None for what the stream sets aside; SchemaMismatch for a later build's, at which it stops."""
     try:
         batch = decode_batch(raw)
-        batch.columns()
+        fault = batch.fault(entity_counts(catalogue.past.table))
+    except SchemaMismatch:
+        raise
     except CorruptData:
         return None
-    return batch
+    return None if fault or batch.catalogue_offset > catalogue.end else batch

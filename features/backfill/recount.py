@@ -55,7 +55,7 @@ class Recount:
 
     def __init__(self, catalogue: WholeCatalogue) -> None:
         self._past, self._end, self._seen = catalogue.past, catalogue.end, Seen()
-        self._counters = CounterReplay(catalogue.past.table)
+        self._counters = CounterReplay(catalogue)
         self.unusable = self.duplicates = 0
 
     @property

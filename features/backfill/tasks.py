@@ -94,7 +94,7 @@ async def count(sources: Sources, catalogue: WholeCatalogue, task: Task) -> Asyn
         async for states in replay(numbered(log, task.until), recount, moments, everything=task.everything):
             yield states, recount
         return
-    counting = ViewerReplay(catalogue) if task.role == "viewers" else CounterReplay(catalogue.past.table)
+    counting = ViewerReplay(catalogue) if task.role == "viewers" else CounterReplay(catalogue)
     pages = log.stream(task.partition, 0, task.until[0])
     async for states in replay(pages, counting, moments, everything=task.everything):
         yield states, counting

@@ -12,13 +12,14 @@ from core.video_table import VideoTable
 from features.archive.objects import Rows
 from features.archive.reader import ArchivedLog
 from features.backfill.catalogue import WholeCatalogue, read_catalogue
+from features.backfill.counters import countable
 from features.backfill.viewers import ViewerReplay
 from features.layout import COUNTS_DTYPE
 from features.skew.one_log import learn
 from features.skew.states import State, StateKey, States
 from features.state import CounterTable
 from features.stream.counters import ENTITIES, FreshCounts, apply_counts, entity_row, fresh_counts
-from features.stream.messages import CountsBatch, decode_batch, decode_entry
+from features.stream.messages import CountsBatch, decode_entry
 
 _TOGETHER: Final = 500
 Topics = Callable[[str], ArchivedLog]
@@ -34,7 +35,7 @@ class ArchivedStates:
         """The rows by key; one whose version the topics do not lead to is absent."""
         past = await read_catalogue(self._topics(CATALOGUE))
         viewers = {key for key in keys if key.entity == "viewer"}
-        return await self._viewers(past, viewers) | await self._counters(past.past.table, set(keys) - viewers)
+        return await self._viewers(past, viewers) | await self._counters(past, set(keys) - viewers)
 
     async def _viewers(self, past: WholeCatalogue, wanted: Collection[StateKey]) -> dict[StateKey, State]:
         log, found = self._topics(USER_INTERACTION), dict[StateKey, State]()
@@ -45,12 +46,12 @@ class ArchivedStates:
                 found |= _count_viewers(counting, page, wanted)
         return found
 
-    async def _counters(self, table: VideoTable, wanted: Collection[StateKey]) -> dict[StateKey, State]:
-        log, found = self._topics(COUNTS), dict[StateKey, State]()
+    async def _counters(self, past: WholeCatalogue, wanted: Collection[StateKey]) -> dict[StateKey, State]:
+        log, table, found = self._topics(COUNTS), past.past.table, dict[StateKey, State]()
         places = {(key.entity, entity_row(table, key.entity, key.id), key.version): key for key in wanted}
         last = max((key.version for key in wanted), default=0)
         for partition, bounds in enumerate(await log.bounds()):
-            counting = _Counters(places)
+            counting = _Counters(past, places)
             async for page in log.stream(partition, 0, min(last, bounds.last)):
                 counting.count(page)
             counting.count_waiting()
@@ -80,20 +81,18 @@ def _count_viewers(counting: ViewerReplay, page: Rows, wanted: Collection[StateK
 class _Counters:
     """The counters of one partition of foryou.counts, by row."""
 
-    def __init__(self, places: Mapping[tuple[str, int, int], StateKey]) -> None:
-        self._places, self._stops = places, {version for _, _, version in places}
+    def __init__(self, past: WholeCatalogue, places: Mapping[tuple[str, int, int], StateKey]) -> None:
+        self._past, self._places, self._stops = past, places, {version for _, _, version in places}
         self._tables = {entity: CounterTable() for entity in ENTITIES}
         self._watermarks: dict[int, int] = {}
         self._waiting: list[tuple[int, CountsBatch]] = []
         self.found: dict[StateKey, State] = {}
 
     def count(self, page: Rows) -> None:
-        """The page's batches; what the stream rejects is passed over."""
+        """The page's batches; what the stream sets aside is passed over."""
         for offset, raw in zip(page.offset.tolist(), page.value.to_pylist(), strict=True):
-            try:
-                batch = decode_batch(raw)
-                batch.columns()
-            except CorruptData:
+            batch = countable(raw, self._past)
+            if batch is None:
                 continue
             if offset in self._stops:  # its rows must be told from those before it
                 self.count_waiting()

@@ -24,6 +24,7 @@ from features.backfill.run import run_here
 from features.backfill.tasks import Sources, Task, count, moments_between, plan, replay_to
 from features.layout import COUNTS_DTYPE, VIEWER_DTYPE
 from features.packed import pack_rows, record_of, unstamped
+from features.stream.messages import COUNT_ROW, CountsBatch, encode_batch
 from tests.features.stream.cluster import Cluster
 from tests.features.stream.story import tell
 from tests.features.toy_messages import ToyLog
@@ -134,7 +135,10 @@ def test_what_the_stream_sets_aside_is_not_counted_again(tmp_path):
         ]
         values = [*map(encode, odd), b"no event", encode(watch)]
         await cluster.log.append(USER_INTERACTION, [Message("u1", value) for value in values])
-        await cluster.log.append(COUNTS, [Message("x", b"no batch")])
+        rows = np.zeros(1, COUNT_ROW)
+        rows["offset"], rows["video"] = 10**6, 10**6
+        foreign = CountsBatch.of(0, stamp, 0, rows), CountsBatch.of(0, stamp + 9, 0, rows[:0])
+        await cluster.log.append(COUNTS, [Message("x", raw, 0) for raw in (b"no", *map(encode_batch, foreign))])
         await cluster.rest(cluster.worker())
         until = await ends(cluster.log, USER_INTERACTION), await ends(cluster.log, COUNTS)
         found = standing(flat(await replay_to(Sources(cluster.blobs, cluster.log), *until)))
