@@ -163,7 +163,8 @@ async def open_cluster(settings: Settings, clock: Clock) -> Cluster:
     time), ConfigError for one that is not set up; nothing else is taken instead, and nothing is made at home."""
     patience_s = settings.start_patience_s
     async with AsyncExitStack() as opened:
-        nodes, postgres = connect(settings), PostgresDatabase(settings)  # what is no URL is told before any waiting
+        # What is no address is told before any waiting.
+        nodes, postgres = connect(settings), PostgresDatabase(settings)
         opened.push_async_callback(nodes.close)
         opened.push_async_callback(postgres.close)
         messages = await KafkaMessageLog.open(settings)
@@ -184,6 +185,7 @@ def initialise(settings: Settings) -> list[str]:
 
     async def run() -> None:
         patience_s = settings.start_patience_s
+        await (await KafkaMessageLog.open(settings)).close()
         await patiently(partial(ensure_topics, settings), patience_s)
         await ensure_schema(settings, patience_s=patience_s)
         await patiently(partial(migrate, settings), patience_s)

@@ -22,3 +22,11 @@ async def opened_stores(settings: Settings, *, fresh_features: bool = False) -> 
         yield stores
     finally:
         await stores.let_go()
+
+
+async def require_servers(settings: Settings) -> None:
+    """Before long work whose result goes to a cluster: raises what opening it raises. Embedded stores need nothing."""
+    if settings.backends == "cluster":
+        from foryou.cluster import open_cluster
+
+        await (await open_cluster(settings, system_clock)).close()

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.errors import ConfigError
 from core.settings import Settings
 
 
@@ -21,7 +22,11 @@ class KafkaConfig(BaseModel):
 
     @classmethod
     def of(cls, settings: Settings) -> "KafkaConfig":
-        """What the operator has set."""
+        """What the operator has set; ConfigError for addresses that are none."""
+        for server in settings.kafka.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+                raise ConfigError(f"FORYOU_KAFKA has {server!r}; write host:port, several with commas between them.")
         start_ms = round(settings.start_patience_s * 1000)
         return cls(servers=settings.kafka, prefix=settings.kafka_prefix, start_ms=start_ms)
 

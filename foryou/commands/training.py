@@ -134,7 +134,6 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps, logged
     from core.clock import system_clock
     from foryou.commands.skew import joined_rows
     from foryou.opening import opened_stores
-    from training.pipeline import train as train_bundle
 
     async def load() -> "tuple[LogData, Any]":
         async with opened_stores(settings, fresh_features=True) as stores:
@@ -146,6 +145,8 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps, logged
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # No connection is held while the models are fitted: that takes minutes, in which the loop stands still.
     data, rows = asyncio.run(load())
+    from training.pipeline import train as train_bundle  # takes long; what is wrong with the stores was told before
+
     manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows)
     if settings.backends == "embedded":
         asyncio.run(_keep_state(settings, data, steps))

@@ -1,5 +1,6 @@
 """`foryou world`: a synthetic world in the home, and its history on the log."""
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -46,10 +47,12 @@ def world(
     Example: foryou world --viewers 1000 --videos 4000 --impressions 80000
     """
     from foryou.commands.importing import import_folder, tell
+    from foryou.opening import require_servers
 
     settings = settings_of(home=home)
     size = WorldSize(viewers=viewers, videos=videos, impressions=impressions, days=days, seed=seed, law=law)
     with Steps() as steps:
+        asyncio.run(require_servers(settings))
         folder = make_world(settings.home, size, steps)
         report = import_folder(settings, folder, None, steps)
     tell(settings, report, json)
