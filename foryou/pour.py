@@ -15,7 +15,8 @@ from core.errors import Unavailable
 from core.events import CATALOGUE_EVENTS, AnyEvent
 from core.log import MessageLog
 from core.ports import EventLog, EventSink, Tables
-from core.topics import CATALOGUE
+from core.topics import CATALOGUE, VIDEO_PROCESSED, dead_letters
+from features.stream.messages import CatalogueEntry, decode_entry
 from training.progress import Progress
 
 _GROUP: Final = "poured"
@@ -29,8 +30,8 @@ async def pour(log: EventLog, sink: EventSink, messages: MessageLog, tables: Tab
     if done >= end:
         return 0
     regions = {user.user_id: user.region for user in await tables.all_users()}
-    published = await _pour_catalogue(log, sink, done, end)
-    offset = await _catalogued(messages, published)
+    await _pour_catalogue(log, sink, done, end)
+    offset = await _catalogued(messages)
 
     def stamped(event: AnyEvent) -> AnyEvent:
         region = regions.get(event.viewer_id, "")
@@ -48,28 +49,51 @@ async def pour(log: EventLog, sink: EventSink, messages: MessageLog, tables: Tab
     return end - start
 
 
-async def _pour_catalogue(log: EventLog, sink: EventSink, done: int, end: int) -> int:
-    """Append the catalogue's events between two offsets; how many."""
-    total = 0
+async def _pour_catalogue(log: EventLog, sink: EventSink, done: int, end: int) -> None:
+    """Append the catalogue's events between two offsets."""
     while done < end:
         records = await log.read(done, _BATCH)
         events = [record.event for record in records if isinstance(record.event, CATALOGUE_EVENTS)]
         if events:
             await sink.append(events)
-        total, done = total + len(events), records[-1].offset
-    return total
+        done = records[-1].offset
 
 
-async def _catalogued(messages: MessageLog, published: int) -> int:
-    """The catalogue's last offset once it holds what was poured."""
-    until = time.monotonic() + _WAIT_S
+async def _catalogued(messages: MessageLog) -> int:
+    """The catalogue's last offset once it holds all that video.processed has now, whoever sent it."""
+    wanted = dict(enumerate(bounds.last for bounds in await messages.bounds(VIDEO_PROCESSED)))
+    until, offset, reached = time.monotonic() + _WAIT_S, 0, dict[int, int]()
     while True:
-        last = (await messages.bounds(CATALOGUE))[0].last
-        if last >= published:
-            return last
+        while page := await messages.read(CATALOGUE, 0, offset, _BATCH):
+            offset = page[-1].offset
+            for entry in page:
+                _take(decode_entry(entry.value), reached)
+        aside = await _set_aside(messages)
+        missing = [n for n, last in wanted.items() if set(range(reached.get(n, 0) + 1, last + 1)) - aside.get(n, set())]
+        if not missing:
+            return offset
         if time.monotonic() > until:
+            number = missing[0]
             raise Unavailable(
-                f"The catalogue holds {last:,} of {published:,} entries after {_WAIT_S:.0f} s; is a worker running"
-                " (`foryou work features`)? Run the import again, it goes on."
+                f"The catalogue has {VIDEO_PROCESSED} [{number}] up to {reached.get(number, 0):,} of {wanted[number]:,}"
+                f" after {_WAIT_S:.0f} s; is a worker running (`foryou work features`)? Run the import again."
             )
         await asyncio.sleep(0.2)
+
+
+async def _set_aside(messages: MessageLog) -> dict[int, set[int]]:
+    """By partition the offsets of video.processed that can never be used."""
+    topic, found = dead_letters(VIDEO_PROCESSED), dict[int, set[int]]()
+    after = (await messages.bounds(topic))[0].first - 1
+    while page := await messages.read(topic, 0, after, _BATCH):
+        after = page[-1].offset
+        for entry in page:
+            found.setdefault(int(entry.headers["partition"]), set()).add(int(entry.headers["offset"]))
+    return found
+
+
+def _take(placed: CatalogueEntry, reached: dict[int, int]) -> None:
+    """As every follower does: what came before, or without its predecessor, is passed over."""
+    before = reached.get(placed.source_partition, 0)
+    if placed.previous_offset <= before < placed.source_offset:
+        reached[placed.source_partition] = placed.source_offset
