@@ -149,16 +149,21 @@ async def open_product(
     one_thread()
     folder = champion_folder(settings.bundles)
     read_manifest(folder, schema_hash())
-    stores = stores or await _stores(settings, clock)
-    live = await stores.follow(folder, clock)  # first, since it may bring videos that the bundle's vectors must cover
-    bundle = load_bundle(folder, live.state, clock())
-    metrics = Metrics(CollectorRegistry())
-    product = Product(
-        settings, stores, live, bundle, metrics, clock, config or ForYouConfig(), new_id,
-        Engine(on_outage=metrics.outage, on_stage=metrics.stage),
-    )  # fmt: skip
-    _wire(product)
-    _warm_up(product)
+    given, stores = stores, stores or await _stores(settings, clock)
+    try:
+        live = await stores.follow(folder, clock)  # first: it may bring videos that the bundle's vectors must cover
+        bundle = load_bundle(folder, live.state, clock())
+        metrics = Metrics(CollectorRegistry())
+        product = Product(
+            settings, stores, live, bundle, metrics, clock, config or ForYouConfig(), new_id,
+            Engine(on_outage=metrics.outage, on_stage=metrics.stage),
+        )  # fmt: skip
+        _wire(product)
+        _warm_up(product)
+    except BaseException:
+        if given is None:
+            await stores.let_go()
+        raise
     return product
 
 

@@ -61,6 +61,10 @@ class Program:
             self.kill()
             return None
 
+    def running(self):
+        """Whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def tail(self):
         return self.log.read_text(errors="replace")[-4_000:]
 
