@@ -84,6 +84,7 @@ class Lane:
         self.taken = -1  # the last offset that the work need not see again, -1 while that is unknown
         self.done = 0
         self._end = 0  # the last offset that was offered
+        self._begun_s = 0.0  # when the last micro-batch began
 
     def start(self, offset: int | None) -> None:
         """Begin after this offset (None: where the log begins for us)."""
@@ -148,8 +149,17 @@ class Lane:
                 await asyncio.wait_for(self._news.wait(), _IDLE_S)
             except TimeoutError:
                 return []
+        await self._space()
         taken = [waiting.popleft() for _ in range(min(size, len(waiting)))]
         return [entry for entry in taken if entry.offset > self.taken]
+
+    async def _space(self) -> None:
+        """Let a small micro-batch grow: most of what it costs does not depend on its size."""
+        loop = asyncio.get_running_loop()
+        left_s = self._begun_s + self._config.apart_s - loop.time()
+        if left_s > 0 and len(self._waiting) < self._config.batch and not self._stopping:
+            await asyncio.sleep(left_s)
+        self._begun_s = loop.time()
 
     async def _read_again(self) -> list[Entry]:
         try:

@@ -46,7 +46,8 @@ def counters(inlet: Inlet, places: Places, config: StageConfig, kept: KeptConfig
     def work(partition: int, metrics: StageMetrics) -> PartitionWork:
         return CounterWork(partition, inlet, places, metrics, kept)
 
-    return _loop(inlet.log, "counters", COUNTS, work, config)
+    spaced = config.model_copy(update={"apart_s": config.counts_apart_s})
+    return _loop(inlet.log, "counters", COUNTS, work, spaced)
 
 
 def history(log: MessageLog, store: HistoryStore, config: StageConfig) -> StageLoop:
@@ -86,7 +87,7 @@ class Worker:
     async def run(self) -> None:
         """Until cancelled, or until a role ends with an error, which is raised when the others have ended too."""
         if self.inlet is not None:
-            warm_kernels()
+            await asyncio.to_thread(warm_kernels)
             await self.inlet.catalogue.load()
             self._tasks.append(asyncio.create_task(self.inlet.catalogue.follow(), name="catalogue"))
         self._tasks += [asyncio.create_task(role.run(), name=name) for name, role in self.roles.items()]
