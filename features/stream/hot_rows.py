@@ -11,7 +11,7 @@ from core.ports import PartitionState
 from features.packed import records_of
 
 # What a row costs beside its own bytes: its id, and its entry in the order of use.
-_ENTRY_BYTES: Final = 250
+ENTRY_BYTES: Final = 250
 
 
 class HotRows:
@@ -27,7 +27,7 @@ class HotRows:
         self._slot_of: OrderedDict[str, int] = OrderedDict()
 
     def _fitting(self, most_bytes: int) -> int:
-        return max(most_bytes // (self._dtype.itemsize + _ENTRY_BYTES), 1)
+        return max(most_bytes // (self._dtype.itemsize + ENTRY_BYTES), 1)
 
     def bound(self, most_bytes: int) -> None:
         """Take at most this much memory from now on; what no longer fits leaves at once."""
@@ -44,7 +44,7 @@ class HotRows:
     @property
     def used_bytes(self) -> int:
         """What the rows in memory take, at most."""
-        return int(self._records.nbytes) + len(self._slot_of) * _ENTRY_BYTES
+        return int(self._records.nbytes) + len(self._slot_of) * ENTRY_BYTES
 
     def gather(self, ids: Sequence[str]) -> Array:
         """A copy of each row, zeros for one that does not exist. [ids]"""
