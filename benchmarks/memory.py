@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class State:
     def _viewers(self, numbers: np.ndarray) -> tuple[list[str], np.ndarray]:
         place = np.repeat(np.arange(len(numbers)), EVENTS_EACH)
         seed = np.repeat(numbers, EVENTS_EACH) * EVENTS_EACH + np.arange(len(place)) % EVENTS_EACH
-        zeros, video = np.zeros(len(seed), np.int32), (seed * 2_654_435_761 % 5_000).astype(np.int32)
+        zeros, video = np.zeros(len(seed), np.int32), (seed * 2_654_435_761 % 1_000).astype(np.int32)
         play = seed * 7_919 % 20_000
         columns = EventColumns(
             offset=seed + 1, time_ms=NOW_MS + seed, op=np.full(len(seed), OP["watch"], np.uint8),
@@ -192,9 +193,17 @@ async def filled(viewers: int, videos: int, hot_bytes: int, at: tuple[float, ...
     return told
 
 
-def measured(viewers: int, videos: int, hot_bytes: int, at: tuple[float, ...]) -> list[dict[str, float]]:
-    """The same in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.memory", "--part", json.dumps([viewers, videos, hot_bytes, at])]
+async def catalogue_alone(videos: int) -> dict[str, float]:
+    """What the catalogue takes at its peak, in a process that holds nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        state, base = State(Path(folder), 1), now_bytes()
+        state.publish(0, videos)
+        return {"bytes": peak_bytes() - base}
+
+
+def measured(part: object) -> Any:
+    """One part in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory", "--part", json.dumps(part)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -207,15 +216,19 @@ def main() -> None:
     parser.add_argument("--hot-mib", type=int, default=KeptConfig().hot_bytes >> 20, help="the bound of hot rows")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if min(options.viewers, options.videos) < BATCH / AT[0]:
+        parser.error(f"take {BATCH / AT[0]:,.0f} viewers and videos at least")
     if options.part:
-        print(json.dumps(asyncio.run(filled(*json.loads(options.part)))))
+        told = json.loads(options.part)
+        print(json.dumps(asyncio.run(catalogue_alone(told) if isinstance(told, int) else filled(*told))))
         return
-    bounded = measured(options.viewers, options.videos, options.hot_mib << 20, AT)
-    [whole] = measured(options.viewers, options.videos, 1 << 50, AT[:1])
-    report(bounded, whole, options)
+    bounded = measured([options.viewers, options.videos, options.hot_mib << 20, AT])
+    [whole] = measured([options.viewers, options.videos, 1 << 50, AT[:1]])
+    catalogue = measured(options.videos)["bytes"]
+    report(bounded, whole, catalogue, options)
 
 
-def report(bounded: list[dict[str, float]], whole: dict[str, float], options: argparse.Namespace) -> None:
+def report(bounded: list[dict[str, float]], whole: dict[str, float], catalogue: float, options: Any) -> None:
     """The table, and one line for programs."""
     mib, last, bound = 1 / (1 << 20), bounded[-1], options.hot_mib << 20
     print(f"{2 * PARTITIONS} partitions of two stages; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
@@ -233,11 +246,12 @@ def report(bounded: list[dict[str, float]], whole: dict[str, float], options: ar
         for name, dtype in (("viewers", VIEWER_DTYPE), ("videos", COUNTS_DTYPE))
     )
     all_kept = last["peak"] + (rows - last["hot"]) * cost
-    limit = last["base"] + last["catalogue"] + bound + 2 * PARTITIONS * CACHE_BYTES + ROOM_BYTES
+    limit = last["base"] + catalogue + bound + 2 * PARTITIONS * CACHE_BYTES + ROOM_BYTES
     print(f"\nevery row in memory: {whole['peak'] * mib:,.0f} MiB at {whole['viewers']:,} viewers, measured;"
           f" {all_kept * mib:,.0f} MiB at {last['viewers']:,}, at {cost:.2f} bytes a byte of rows")  # fmt: skip
-    print(f"bound in all: {limit * mib:,.0f} MiB (process {last['base'] * mib:,.0f}, catalogue, hot rows, caches,"
-          f" {ROOM_BYTES >> 20} for micro-batches); it took {last['seconds']:.0f} s")  # fmt: skip
+    print(f"bound in all: {limit * mib:,.0f} MiB (process {last['base'] * mib:,.0f}, catalogue"
+          f" {catalogue * mib:,.0f}, hot rows, caches, {ROOM_BYTES >> 20} for micro-batches);"
+          f" it took {last['seconds']:.0f} s")  # fmt: skip
     line = {"benchmark": "memory", "ratio": round(all_kept / last["peak"], 2)}
     line |= {f"rss_mib_{step['viewers']}": round(step["peak"] * mib) for step in bounded}
     line |= {

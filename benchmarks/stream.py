@@ -3,9 +3,9 @@
 Product: a worker's viewers and counters, from the start of the process, with its files, its second topic and Redis.
 Baseline: the same events of the same topic, counted by the same kernels, and the changed rows through Feast's own push
 into Feast's own Redis store, in micro-batches as large as the product's when it catches up (the ratio that counts), and
-as small as rows of 100 ms ago need. It need not find duplicates, survive a kill, or have
-several processes. Both are given by their processor seconds, each in a process of its own, in turns. Every row that the
-product left is compared with a plain count before a figure is printed.
+as small as rows of 100 ms ago need. It need not find duplicates, survive a kill, or have several processes. Both are
+given by their processor seconds, each in a process of its own, in turns. Every row that the product left is compared
+with a plain count before a figure is printed.
 """
 
 import argparse
@@ -227,7 +227,8 @@ def report(product: list, pushed: list, small: list, latencies: np.ndarray, rows
     print(f"readable after, at {RATE:,} events/s: p50 {p50:.0f} ms, p99 {p99:.0f} ms, most {latencies.max():.0f} ms"
           f" ({len(latencies)} samples; {P99_MS} ms due)")  # fmt: skip
     line = {"benchmark": "stream", "ratio": round(ours / feast, 1), "events_per_core_s": round(ours),
-            "feast_per_core_s": round(feast), "fresh_ratio": round(ours / fresh, 1), "p50_ms": round(p50, 1), "p99_ms": round(p99, 1)}  # fmt: skip
+            "feast_per_core_s": round(feast),
+            "fresh_ratio": round(ours / fresh, 1), "p50_ms": round(p50, 1), "p99_ms": round(p99, 1)}  # fmt: skip
     print(json.dumps(line))
     short = [name for name, bad in (("ratio", ours / feast < AT_LEAST), ("p99", p99 > P99_MS)) if bad]
     if short:
