@@ -48,7 +48,10 @@ def replay(ops, start, stop, viewers, videos, video_counts, author_counts, trend
 
 @njit(cache=True)
 def gather(rows, now_ms, viewers, videos, video_counts, author_counts, trend_counts, out):
-    """Read viewer 0 once, and against each video of rows [n] int32, into the blocks."""
+    """Read viewer 0 once, and against each video of rows [n] int32, into the blocks.
+
+    The viewer's history may name videos beyond the columns; `rows` may not.
+    """
     read_viewer(0, 0, now_ms, viewers, out)
     for i in range(rows.shape[0]):
         video = rows[i]

@@ -81,6 +81,8 @@ def read_match(viewers, viewer, videos, video, now_ms, out):
     author, topic = 0, 0
     for i in range(max(0, length - RECENT), length):
         watched = viewers.history_video[viewer, i]
+        if watched >= videos.author.shape[0]:
+            continue  # who counted it was further on in the catalogue than who reads
         author += videos.author[watched] == videos.author[video]
         topic += videos.topic[watched] == videos.topic[video]
     dot = 0.0

@@ -84,7 +84,11 @@ class Bundle:
         return self.value_model.value(self.ranker.predict(features))
 
     def content(self, rows: Int32) -> Float32:
-        """Unit vectors by which videos are compared: content where there is one, else the tower. [rows, dim]"""
+        """Unit vectors by which videos are compared: content where there is one, else the tower; zeros for a video that
+        came since `extend`. [rows, dim]"""
+        known = rows < len(self.unit_content)
+        if not known.all():
+            return np.asarray(self.content(np.where(known, rows, 0)) * known[:, None], np.float32)
         if self.unit_content.shape[1]:
             return self.unit_content[rows]
         return unit_rows(self.towers.vectors[rows, :-1])

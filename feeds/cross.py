@@ -80,7 +80,9 @@ def _history_cross(owner, video, signal, length, candidate, neighbours, strength
         _neighbour_totals(watched, marks, candidate, start, stop, neighbours, strength, place, total)
         past = np.empty((content.shape[1], len(watched) if content.shape[1] else 0), np.float32)
         for k in range(past.shape[1]):
-            past[:, k] = content[watched[k]]
+            past[:, k] = 0
+            if watched[k] < content.shape[0]:
+                past[:, k] = content[watched[k]]
         dots = np.zeros(past.shape[1], np.float64)
         for i in range(start, stop):
             out[i, 0] = total[i]
@@ -100,7 +102,8 @@ def history_cross(
 ) -> Float32:
     """Columns 3.. of CROSS for candidates [n] of histories [viewers, H]; `owner` [n] names each one's history.
 
-    `neighbours` [videos, K], distinct in a row, with `strength` [videos, K]; `content` [videos, dim] unit vectors.
+    `neighbours` [videos, K], distinct in a row, with `strength` [videos, K]; `content` [videos, dim] unit vectors. A
+    history may hold videos that came since: they resemble nothing.
     The same bits whatever the owners' order. [n, 4] float32
     """
     out = np.zeros((len(candidate), len(CROSS) - 3), np.float32)

@@ -228,6 +228,21 @@ def test_a_viewer_without_a_record_gets_finite_features():
     assert matrix[:, NAMES.index("since_last_s")].tolist() == [-1, -1, -1]
 
 
+def test_a_watch_of_a_video_that_is_not_known_here_yet_is_like_no_candidate():
+    table = catalogue()
+    candidate = np.zeros(1, np.int32)
+    apart = np.flatnonzero((table.author != table.author[0]) & (table.topic != table.topic[0]))[0]
+
+    def matrix(watched):
+        record = np.zeros(1, VIEWER_DTYPE)
+        record["history_len"], record["history_video"][0, 0] = 1, watched
+        query = Query(viewer_id="x", surface="for_you", session_id="", now_ms=START_MS, page=0, limit=1, seed=0,
+                      viewer_state=record)  # fmt: skip
+        return OnlineFeatures(FeatureState(table), Vocabulary(["for_you"]), 1).matrix(query, candidate)
+
+    assert matrix(2**30).tobytes() == matrix(apart).tobytes() != matrix(0).tobytes()
+
+
 def test_no_candidates_give_an_empty_matrix():
     query = Query(viewer_id="x", surface="for_you", session_id="", now_ms=START_MS, page=0, limit=1, seed=0)
     online = OnlineFeatures(FeatureState(VideoTable()), Vocabulary(), 0)

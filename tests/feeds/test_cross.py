@@ -71,6 +71,20 @@ def test_without_content_or_history_there_is_nothing_to_compare():
     assert bare[:, 1:].tolist() == [[-1, 0, 0]] * 3
 
 
+def test_a_video_that_came_since_resembles_nothing():
+    video, signal, length, near, strength, content = draw(5, 1)
+    length[:], signal[0, :3] = 3, LIKE_BIT
+    rows, owner = np.arange(VIDEOS, dtype=np.int32), np.zeros(VIDEOS, np.int32)
+    newer = video.copy()
+    newer[0, 1] = 1_000_000
+    got = history_cross(owner, newer, signal, length, rows, near, strength, content)
+    # As a video whose content and neighbours are empty.
+    empty, lends = np.concatenate([content, np.zeros((1, 5), np.float32)]), np.full((VIDEOS + 1, LENT), -1, np.int32)
+    lends[:VIDEOS], newer[0, 1] = near, VIDEOS
+    padded = np.concatenate([strength, strength[:1]])
+    assert got.tobytes() == history_cross(owner, newer, signal, length, rows, lends, padded, empty).tobytes()
+
+
 def test_unit_rows_have_length_one_and_zeros_stay():
     rows = unit_rows(np.array([[3, 4], [0, 0]], np.float32))
     assert rows == pytest.approx(np.array([[0.6, 0.8], [0, 0]])) and rows.dtype == np.float32
