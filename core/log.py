@@ -65,7 +65,8 @@ class Assignment(Protocol):
     """
 
     async def assigned(self, topic: str, partitions: frozenset[int]) -> Mapping[int, int]:
-        """These partitions are ours now, beside those we have; the offset after which to read, for each that has one of its own.
+        """These partitions are ours now, beside those we have; for each that has one of its own the offset after which
+        to read.
 
         Where none is given the group's last commit counts, and the beginning where there is none. When this raises,
         or the log does not answer, the next poll calls it again.

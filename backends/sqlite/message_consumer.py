@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 from uuid import uuid4
 
-from backends.sqlite.database import Database
+from backends.sqlite.database import Database, Row
 from core.clock import Clock
 from core.log import Assignment, Entry, by_topic
 
@@ -82,7 +82,7 @@ class SqliteConsumer:
 
     async def _next(self, limit: int) -> list[Entry]:
         """From each partition in turn, so that a long one does not starve the others."""
-        parts, entries = sorted(self._after), []
+        parts, entries = sorted(self._after), list[Entry]()
         self._turn += 1
         for place in range(len(parts)):
             part = parts[(place + self._turn) % len(parts)]
@@ -107,8 +107,8 @@ class SqliteConsumer:
         with self._database.transaction():
             self._be_seen(now_ms)
             members = [row[0] for row in self._rows("SELECT member FROM message_members WHERE name = ? ORDER BY 1")]
-            leases = {(topic, number): member for topic, number, member in self._rows(
-                "SELECT topic, partition, member FROM message_leases WHERE name = ?")}  # fmt: skip
+            found = self._rows("SELECT topic, partition, member FROM message_leases WHERE name = ?")
+            leases: dict[Part, str] = {(topic, number): member for topic, number, member in found}
             held = sorted(part for part, member in leases.items() if member == self._member)
             each, rest = divmod(len(self._partitions), len(members))
             quota = each + (members.index(self._member) < rest)
@@ -155,5 +155,5 @@ class SqliteConsumer:
         found = self._database.row(sql, (self._group, topic, partition))
         return int(found[0]) if found else 0
 
-    def _rows(self, sql: str) -> list[tuple[str, ...]]:
+    def _rows(self, sql: str) -> list[Row]:
         return self._database.rows(sql, (self._group,))
