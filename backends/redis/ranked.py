@@ -36,7 +36,7 @@ class RedisRanked:
         prefix = self._nodes.prefix
         answers = await self._nodes.run([("ZREVRANGE", prefix + key, 0, limit - 1, "WITHSCORES") for key in keys])
         return [
-            [(member.decode(), float(score)) for member, score in zip(flat[::2], flat[1::2], strict=True)]
+            [(_text(member), float(score)) for member, score in zip(flat[::2], flat[1::2], strict=True)]
             for flat in answers
         ]
 
@@ -48,3 +48,8 @@ class RedisRanked:
     async def delete(self, keys: Sequence[str]) -> None:
         """Forget the sets."""
         await self._nodes.delete(keys)
+
+
+def _text(member: bytes) -> str:
+    """A member as it was given; one that is no text, so none of ours, still comes, for the caller to judge."""
+    return member.decode(errors="surrogateescape")
