@@ -74,6 +74,7 @@ class Product:
         """The For-You surface, with boards that are at most BOARD_REFRESH_MS old."""
         now = self.clock()
         if self._surface is None or not 0 <= now - self._boards_at_ms < BOARD_REFRESH_MS:
+            self.state.ensure()  # the catalogue may have grown since `refresh`
             self.bundle.extend(now)
             sources = for_you_sources(self.bundle, self.state, self.config, now)
             self._surface = for_you(sources, self.state.table, self.bundle, self.config)
