@@ -2,33 +2,39 @@
 
 import asyncio
 from contextlib import contextmanager
+from dataclasses import replace
 
 from core.clock import system_clock
 from core.settings import Settings
 from serving.auth import DevKeys
 from tests.integration import servers
+from tests.integration.postgres_databases import Databases
 from tests.integration.running_cluster import RunningCluster
 
 VIEWERS, VIDEOS, IMPRESSIONS, DAYS = "200", "800", "8000", "5"
 
 
 class TrainedCluster(RunningCluster):
-    """What the tests of a whole cluster need."""
+    """What the tests of a whole cluster need; `stack` is given where they break its servers."""
 
-    def __init__(self, home, stack):
-        super().__init__(home, stack.addresses(), servers.unique("t"))
+    def __init__(self, home, addresses, stack=None):
+        super().__init__(home, addresses, servers.unique("t"))
         self.stack = stack
         self._keys = None
 
     def configured(self, **fields):
         """The settings as an object."""
-        return Settings(home=self.home, **self.settings() | fields)
+        return Settings(**{"home": self.home} | self.settings() | fields)
 
     def bearer(self, viewer):
         """A token of the viewer."""
+        return self.keys().issue(viewer, ttl_s=3_600, clock=system_clock)
+
+    def keys(self):
+        """What signs the tokens."""
         if self._keys is None:
             self._keys = DevKeys.ensure(self.home / "keys")
-        return self._keys.issue(viewer, ttl_s=3_600, clock=system_clock)
+        return self._keys
 
     def replicas(self):
         return [program for name, program in self.programs.items() if name.startswith("replica")]
@@ -49,12 +55,31 @@ class TrainedCluster(RunningCluster):
 
 @contextmanager
 def trained_cluster(folder, stack, replicas=2):
-    """Servers up, a world streamed through them, a bundle trained, programs running."""
+    """Servers of its own up, a world streamed through them, a bundle trained, programs running."""
     try:
         stack.up()
     except Exception as error:
         servers.give_up(str(error))
-    cluster = TrainedCluster(folder / "home", stack)
+    try:
+        with _trained(TrainedCluster(folder / "home", stack.addresses(), stack), replicas) as cluster:
+            yield cluster
+    finally:
+        stack.down()
+
+
+@contextmanager
+def trained_on_shared_servers(folder, replicas=2):
+    """The same on the servers that all tests share, which it must leave as they are."""
+    addresses = servers.require("kafka", "cassandra", "redis", "postgres")
+    with (
+        databases_of(addresses) as addresses,
+        _trained(TrainedCluster(folder / "home", addresses), replicas) as cluster,
+    ):
+        yield cluster
+
+
+@contextmanager
+def _trained(cluster, replicas):
     try:
         cluster.run("stack", "init")
         cluster.worker()
@@ -65,4 +90,14 @@ def trained_cluster(folder, stack, replicas=2):
         yield cluster
     finally:
         cluster.stop()
-        stack.down()
+
+
+@contextmanager
+def databases_of(addresses):
+    """The addresses with a PostgreSQL database that is dropped at the end."""
+    databases, name = Databases(addresses.postgres), servers.unique("loop")
+    asyncio.run(databases.execute(f'CREATE DATABASE "{name}"'))
+    try:
+        yield replace(addresses, postgres=databases.url(name))
+    finally:
+        asyncio.run(databases.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
