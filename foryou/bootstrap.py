@@ -120,7 +120,7 @@ class Product:
             feed=self,
             intake=self.intake,
             verifier=Verifier(keys.public_key, self.clock),
-            ready=lambda: "",
+            ready=lambda: self.live.fault,
             settings=self.settings,
             clock=self.clock,
             metrics=self.metrics,

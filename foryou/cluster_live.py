@@ -55,6 +55,12 @@ class ClusterLive:
         """How far the catalogue was read."""
         return self._catalogue.offset
 
+    @property
+    def fault(self) -> str:
+        """A background task that ended, such as the catalogue's: from then on removed videos would go on being shown."""
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        return "What follows the cluster beside this replica has ended; restart it, its log says why." if ended else ""
+
     async def refresh(self) -> None:
         """Map what the counters' files grew by; the rest comes by itself."""
         self._state.ensure()

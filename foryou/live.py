@@ -21,6 +21,11 @@ class Live(Protocol):
         """The offset that the state includes: of the log, or on a cluster of the catalogue."""
         ...
 
+    @property
+    def fault(self) -> str:
+        """Why this process must not be asked, in a sentence; "" while all is well."""
+        ...
+
     async def refresh(self) -> None:
         """Before a page: take in what other processes have written."""
         ...
@@ -53,6 +58,11 @@ class EmbeddedLive:
     def applied(self) -> int:
         """The last offset of the log that was applied."""
         return self.processor.applied
+
+    @property
+    def fault(self) -> str:
+        """Nothing runs in the background that could end."""
+        return ""
 
     async def refresh(self) -> None:
         """Apply what other processes have put on the log."""

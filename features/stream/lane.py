@@ -168,7 +168,9 @@ class Lane:
             self._metrics.outage(self._name, error)
             await asyncio.sleep(self._config.first_retry_s)
             return []
-        if not entries or entries[-1].offset >= self._beyond:
+        if not entries:  # they are there: an empty answer only came too soon
+            await asyncio.sleep(self._config.first_retry_s)
+        elif entries[-1].offset >= self._beyond:
             self._beyond = 0
         return entries
 
