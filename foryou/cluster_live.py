@@ -57,9 +57,10 @@ class ClusterLive:
 
     @property
     def fault(self) -> str:
-        """A background task that ended, such as the catalogue's: from then on removed videos would go on being shown."""
-        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
-        return "What follows the cluster beside this replica has ended; restart it, its log says why." if ended else ""
+        """A background task that ended, such as the catalogue's: removed videos would go on being shown."""
+        if not any(task.done() and not task.cancelled() for task in self._tasks):
+            return ""
+        return "What follows the cluster beside this replica has ended; restart it, its log says why."
 
     async def refresh(self) -> None:
         """Map what the counters' files grew by; the rest comes by itself."""
