@@ -156,16 +156,17 @@ def test_a_viewers_row_that_cannot_be_read_costs_the_page_its_features_until_the
 
 
 def test_nonsense_in_the_cache_is_passed_over(cluster):
-    first = cluster.feed("cached")
-    until(lambda: len(list(cluster.redis.scan_iter("*{cached}*"))) >= 2, "what a page leaves in the cache")
-    for key in cluster.redis.scan_iter("*{cached}*"):
+    viewer = servers.unique("cached")
+    first, pattern = cluster.feed(viewer), f"*{{{viewer}}}*"
+    until(lambda: len(list(cluster.redis.scan_iter(pattern))) >= 2, "what a page leaves in the cache")
+    for key in cluster.redis.scan_iter(pattern):
         if cluster.redis.type(key) == b"string":
             cluster.redis.set(key, b"\xc1 nonsense")
         else:
             cluster.redis.zadd(key, {b"\xff nonsense": 2.0**50})
-    again = cluster.feed("cached")
+    again = cluster.feed(viewer)
     assert again["videos"] and first["slate_id"] != again["slate_id"] and not again["degraded"]
-    cluster.post("cached", [cluster.event("impression", video_id=v["video_id"], slate_id=again["slate_id"])
+    cluster.post(viewer, [cluster.event("impression", video_id=v["video_id"], slate_id=again["slate_id"])
                             for v in again["videos"][:2]])  # fmt: skip
     cluster.sound()
 
