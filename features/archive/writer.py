@@ -191,4 +191,3 @@ class Archiver:
                     f" {age_ms // HOUR_MS} h old and the broker keeps it for {keeps_ms // HOUR_MS} h; start more"
                     " archivers, or look why their writes fail."
                 )
-
