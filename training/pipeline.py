@@ -58,7 +58,8 @@ def fit(
     watches, table = data.interactions(), data.state.table
     early = fit_retrieval(watches, table, split.heads_from_ms, config, progress, "two towers, first fit")
     cross = CrossFeatures(early, table, split.heads_from_ms)
-    weights = logged.weights if logged is not None else None
+    # Weights that are all alike say nothing, and LightGBM is steadier without any.
+    weights = logged.weights if logged is not None and np.ptp(logged.weights) > 0 else None
     ranking = fit_ranking(rows, split, cross, data.driver.records, config, progress, weights)
     serving = early
     if config.refit_towers:
