@@ -90,19 +90,20 @@ class HostApplier:
     async def _resume(self, tables: HostTables) -> None:
         """Go on after what the last applier stored; from the beginning where the files cannot be trusted."""
         try:
-            self._progress = msgspec.json.decode(self._file.read_bytes(), type=_Progress)
+            progress = msgspec.json.decode(self._file.read_bytes(), type=_Progress)
         except (OSError, msgspec.DecodeError):
-            self._progress = _Progress(schema_number())
+            progress = _Progress(schema_number())
         # Off the loop: a replica that takes over serves meanwhile, and looks at millions of rows here.
         damaged = [e for e, rows in tables.by_entity.items() if await asyncio.to_thread(rows.damaged)]
         ends = await self._ends()
-        lost = [p for p, offset in self._progress.offsets.items() if p >= len(ends) or offset > ends[p]]
-        if damaged or lost or self._progress.schema != schema_number():
+        lost = [p for p, offset in progress.offsets.items() if p >= len(ends) or offset > ends[p]]
+        if damaged or lost or progress.schema != schema_number():
             _log.warning("The host's counters are written anew (damaged: %s; shortened: %s).", damaged, lost)
-            self._progress = _Progress(schema_number())
+            progress = _Progress(schema_number())
             for entity, rows in tables.by_entity.items():
                 if lost or entity in damaged:
                     rows.clear()  # a row that says it is newer than the log would keep its place for ever
+        self._progress = progress  # not before: until now nothing is known of what the files hold
 
     async def _ends(self) -> list[int]:
         while True:

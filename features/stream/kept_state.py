@@ -14,6 +14,7 @@ from core.log import Bounds
 from core.ports import Advance, FeatureStore, PartitionState, PartitionStates
 from features.packed import pack_rows
 from features.stream.hot_rows import HotRows, SharedMemory
+from features.stream.lane import unhurried
 from features.stream.online_rows import OnlineRows, Split, StoredRow
 from features.stream.snapshots import Snapshots
 
@@ -90,11 +91,17 @@ class KeptState:
         self, rows: Sequence[StoredRow], records: Array, offset: int,
         event_ids: Mapping[bytes, int] | None = None, watermarks: Mapping[int, int] | None = None,
     ) -> None:  # fmt: skip
-        """One durable step of the file; then memory has it too."""
+        """One durable step of the file; then memory has it too. Once begun it is finished, for the file must not be
+        let go while a thread still writes it."""
         assert self.state is not None
-        await asyncio.to_thread(self.state.commit, Advance(offset, rows, event_ids or {}, watermarks or {}))
-        self.hot.put([key for key, _, _ in rows], records)
-        self.offset = offset
+        state, step = self.state, Advance(offset, rows, event_ids or {}, watermarks or {})
+
+        async def finished() -> None:
+            await asyncio.to_thread(state.commit, step)
+            self.hot.put([key for key, _, _ in rows], records)
+            self.offset = offset
+
+        await unhurried(finished())
 
     def note(self, watermarks: Mapping[int, int]) -> None:
         """Keep watermarks without any news."""
