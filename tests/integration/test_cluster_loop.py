@@ -98,15 +98,6 @@ def test_a_backfill_into_a_fresh_redis_leaves_the_streams_rows_there(lived, here
     assert last == {key: version for key, (_, version) in rows.items()}
 
 
-def test_a_backfill_on_ray_writes_the_same_rows_and_snapshots(lived, here, tmp_path):
-    counted, settings = here
-    on_ray, theirs = backfilled(lived, tmp_path, "--ray", "--workers", "2")
-    assert on_ray == counted
-    assert differing(*(standing(asyncio.run(online_rows(of))) for of in (settings, theirs))) == []
-    ours, others = snapshots(settings.home), snapshots(theirs.home)
-    assert ours.keys() == others.keys() and all(ours[name].equals(others[name]) for name in ours)
-
-
 async def joined_later(lived, home):
     """The join of today's slates as it will be when every window is over; its report."""
     async with lived.sources() as sources:
