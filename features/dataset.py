@@ -88,6 +88,19 @@ def has(bits: Array, *operations: str) -> Array:
     return np.asarray((bits & mask) != 0)
 
 
+def watch_measures(play: Array, length: Array, long_view: Array, click: Array) -> dict[str, Array]:
+    """What a watch says for each head that it measures; play and length (above 0) in ms. [n]"""
+    ratio = np.minimum(play / length, 5.0)
+    return {
+        "long_view": long_view,
+        "click": click,
+        "skip": (play < SKIP_MS) & (ratio < 0.95),
+        "completion": ratio >= 0.95,
+        "watch_ratio": np.minimum(ratio, 1.0),
+        "watch_time": play / 1000.0,
+    }
+
+
 def labelled(events: EventColumns) -> tuple[Array, dict[str, Array]]:
     """(event index of each impression in time order [n], columns by name [n]) with labels."""
     bits, watch = attach(events, OP["impression"], OP["watch"])
@@ -99,15 +112,7 @@ def labelled(events: EventColumns) -> tuple[Array, dict[str, Array]]:
         events.play_ms[at].astype(np.float32),
         np.maximum(events.length_ms[at], 1).astype(np.float32),
     )
-    ratio = np.minimum(play / length, 5.0)
-    columns: dict[str, Array] = {
-        "long_view": events.long_view[at],
-        "click": events.click[at],
-        "skip": (play < SKIP_MS) & (ratio < 0.95),
-        "completion": ratio >= 0.95,
-        "watch_ratio": np.minimum(ratio, 1.0),
-        "watch_time": play / 1000.0,
-    }
+    columns = watch_measures(play, length, events.long_view[at], events.click[at])
     columns |= {name: has(bits[index], *ops) for name, ops in _LABEL_OPS.items()}
     labels = {name: np.where(watched, c.astype(np.float32), np.float32(np.nan)) for name, c in columns.items()}
     return index, {"play_ms": play, "length_ms": length, **labels}

@@ -117,7 +117,9 @@ def commands_to_try(settings: "Settings", address: str) -> str:
     api = f"{address}/api/v1"
     now = "'$(date +%s)'"
     servers = (
-        f'\n  eval "$({command(settings, "stack up")})"     # where the servers are\n' if _on_cluster(settings) else ""
+        f'\n  eval "$({command(settings, "stack up")})"     # where the servers are\n'
+        if settings.backends == "cluster"
+        else ""
     )
     like = f'{{"kind":"like","event_id":"try-{now}","video_id":"{video}","time_ms":{now}000}}'
     return f"""
@@ -130,10 +132,6 @@ Try, in a second terminal (the token is {viewer}'s and lasts a day):
 
   curl -s {bearer} -d '{{"events":[{like}]}}' {api}/events
 """
-
-
-def _on_cluster(settings: "Settings") -> bool:
-    return settings.backends == "cluster"
 
 
 async def _someone(settings: "Settings") -> tuple[str, str]:

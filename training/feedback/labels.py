@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.arrays import Array, Float32
-from features.layout import SKIP_MS
+from features.dataset import watch_measures
 from training.feedback.join import Outcome
 from training.feedback.rules import REACTION_RULES, WATCH_RULES, JoinConfig
 
@@ -15,15 +15,7 @@ def labels_of(outcomes: Sequence[Outcome]) -> dict[str, Float32]:
     watched = np.array([o.watch is not None for o in outcomes], np.bool_)
     went_on = np.array([o.went_on for o in outcomes], np.bool_)
     play, length, long_view, click = _watches(outcomes)
-    ratio = np.minimum(play / length, 5.0)
-    measured = {
-        "long_view": long_view,
-        "click": click,
-        "skip": (play < SKIP_MS) & (ratio < 0.95),
-        "completion": ratio >= 0.95,
-        "watch_ratio": np.minimum(ratio, 1.0),
-        "watch_time": play / 1000.0,
-    }
+    measured = watch_measures(play, length, long_view, click)
     columns = {"play_ms": play, "length_ms": length}
     for rule in WATCH_RULES:
         absent = np.where(went_on, np.float32(rule.left_at_once), np.float32(np.nan))
