@@ -3,7 +3,8 @@
 Best effort and quick: what this misses, the stream processor drops exactly.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,10 +17,20 @@ _TTL_MS: Final = 3_600_000
 
 
 class RecognisingSink:
-    """An EventSink that appends only events whose ids the cache does not know; `after` hears of the new ones."""
+    """An EventSink that appends only events whose ids the cache does not know; `after` hears of the new ones.
 
-    def __init__(self, sink: EventSink, cache: Bytes, after: Callable[[Sequence[AnyEvent]], Awaitable[None]]) -> None:
-        self._sink, self._cache, self._after = sink, cache, after
+    A cache that is late costs an append at most `deadline_ms` before the log and as much after it.
+    """
+
+    def __init__(
+        self,
+        sink: EventSink,
+        cache: Bytes,
+        after: Callable[[Sequence[AnyEvent]], Awaitable[None]],
+        deadline_ms: int,
+    ) -> None:
+        self._sink, self._cache, self._after, self._deadline_s = sink, cache, after, deadline_ms / 1000
+        self._late: set[asyncio.Task[None]] = set()
 
     async def append(self, events: Sequence[Event]) -> list[Appended]:
         """Durable when it returns; the offset of a recognised event is 0. Raises Unavailable, StorageFull."""
@@ -31,14 +42,25 @@ class RecognisingSink:
         if fresh:
             for at, place in zip(fresh, await self._sink.append([events[at] for at in fresh]), strict=True):
                 answer[at] = replace(place, duplicate=False)
-            await self._remember([keys[at] for at in fresh], [events[at] for at in fresh])
+            await self._in_time(self._remember([keys[at] for at in fresh], [events[at] for at in fresh]))
         return answer
 
     async def _known(self, keys: Sequence[str]) -> set[str]:
         try:
-            return {key for key, raw in zip(keys, await self._cache.get(keys), strict=True) if raw is not None}
-        except Unavailable:
+            found = await asyncio.wait_for(self._cache.get(keys), self._deadline_s)
+        except (Unavailable, TimeoutError):
             return set()
+        return {key for key, raw in zip(keys, found, strict=True) if raw is not None}
+
+    async def _in_time(self, work: Coroutine[None, None, None]) -> None:
+        """Wait for it until the deadline; it goes on after that, for a block that was reported must not be forgotten
+        because the cache was slow."""
+        task = asyncio.create_task(work)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        await asyncio.wait([task], timeout=self._deadline_s)
+        if task.done():
+            task.result()
 
     async def _remember(self, keys: Sequence[str], events: Sequence[Event]) -> None:
         """The events are durable and accepted, whatever becomes of this."""

@@ -6,7 +6,7 @@ An outage of the cache or of the log therefore delays what others see, never the
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from core.cache_keys import cache_key
 from core.clock import Clock
 from core.errors import Unavailable
-from core.log import Message, MessageLog
+from core.log import MAX_MESSAGE_BYTES, Message, MessageLog
 from core.ports import Bytes, Ranked, SlateStore
 from core.slate import Slate, SlateDetail, decode_slate, encode_slate
 from core.topics import SLATES
@@ -25,6 +25,8 @@ _TTL_MS: Final = 86_400_000
 _MOST: Final = 200
 _SHIP: Final = 200
 _DETAIL_WAIT_MS: Final = 5_000
+_MOST_LATE: Final = 10_000
+_SETTLE_MS: Final = 5_000
 
 
 class SlateMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,29 +56,65 @@ class SlateOutbox(Protocol):
 
 
 class SharedSlates:
-    """A SlateStore over the replica's own store and the cache."""
+    """A SlateStore over the replica's own store and the cache; what the cache missed it is told when it answers."""
 
-    def __init__(self, own: SlateStore, ranked: Ranked, cache: Bytes, deadline_ms: int) -> None:
-        self._own, self._ranked, self._cache, self._deadline_s = own, ranked, cache, deadline_ms / 1000
+    def __init__(self, own: SlateStore, ranked: Ranked, cache: Bytes, deadline_ms: int, clock: Clock) -> None:
+        self._own, self._ranked, self._cache = own, ranked, cache
+        self._deadline_s, self._clock = deadline_ms / 1000, clock
+        self._late: dict[str, Slate] = {}
+        self._whole_ms = 0
 
     async def append(self, slate: Slate) -> None:
         """Durable here when it returns; shown to the siblings where the cache answers in time."""
         await self._own.append(slate)
-        raw = encode_slate(slate)
-        await self._in_time(self._cache.set({_slate_key(slate.slate_id): raw}, _TTL_MS))
-        member = {raw.decode("latin-1"): float(slate.time_ms)}
-        await self._in_time(self._ranked.add({_viewer_key(slate.viewer_id): member}, _MOST, _TTL_MS))
+        try:
+            await asyncio.wait_for(self._show([slate]), self._deadline_s)
+        except (Unavailable, TimeoutError):
+            _log.warning("A slate is kept on this replica alone for now: the cache does not answer.")
+            self._away()
+            self._late[slate.slate_id] = slate
+            if len(self._late) > _MOST_LATE:
+                del self._late[next(iter(self._late))]
+
+    async def run(self, every_s: float = 0.5) -> None:
+        """Show for ever what the cache missed."""
+        while True:
+            late = list(self._late.values())[:_SHIP]
+            try:
+                await self._show(late)
+                for slate in late:
+                    self._late.pop(slate.slate_id, None)
+            except Unavailable:
+                self._away()
+            if len(self._late) < _SHIP:
+                await asyncio.sleep(every_s)
+
+    async def _show(self, slates: Sequence[Slate]) -> None:
+        raws = [encode_slate(slate) for slate in slates]
+        members: dict[str, dict[str, float]] = {}
+        for slate, raw in zip(slates, raws, strict=True):
+            members.setdefault(_viewer_key(slate.viewer_id), {})[raw.decode("latin-1")] = float(slate.time_ms)
+        keys = [_slate_key(slate.slate_id) for slate in slates]
+        await self._cache.set(dict(zip(keys, raws, strict=True)), _TTL_MS)
+        await self._ranked.add(members, _MOST, _TTL_MS)
 
     async def detail(self, detail: SlateDetail) -> None:
         """Kept here, and on the log with its slate."""
         await self._own.detail(detail)
 
     async def get(self, slate_id: str) -> Slate | None:
-        """The slate, a sibling's too; Unavailable when it is not ours and the cache does not answer."""
+        """The slate, a sibling's too; Unavailable when it is not ours and the cache does not answer in time, or has
+        not answered a moment ago: then a sibling may not have told it yet."""
         slate = await self._own.get(slate_id)
         if slate is not None:
             return slate
-        raw = (await self._cache.get([_slate_key(slate_id)]))[0]
+        try:
+            raw = (await asyncio.wait_for(self._cache.get([_slate_key(slate_id)]), self._deadline_s))[0]
+        except (Unavailable, TimeoutError):
+            self._away()
+            raise _unreadable() from None
+        if raw is None and 0 < self._whole_ms - self._clock() <= _SETTLE_MS:
+            raise _unreadable()
         return _shared(raw) if raw is not None else None
 
     async def get_detail(self, slate_id: str) -> SlateDetail | None:
@@ -92,16 +130,19 @@ class SharedSlates:
             found = [_shared(member.encode("latin-1", "replace")) for member, _ in members[0]]
             shared = [slate for slate in found if slate is not None]
         except (Unavailable, TimeoutError):
+            self._away()
             if not own:
-                raise Unavailable("The slates of other replicas cannot be read: the cache does not answer.") from None
+                raise _unreadable() from None
         both = {slate.slate_id: slate for slate in (*own, *shared)}
         return sorted(both.values(), key=lambda s: (s.time_ms, s.page, s.slate_id), reverse=True)[:limit]
 
-    async def _in_time(self, write: Awaitable[None]) -> None:
-        try:
-            await asyncio.wait_for(write, self._deadline_s)
-        except (Unavailable, TimeoutError):
-            _log.warning("A slate is kept on this replica alone for now: the cache does not answer.")
+    def _away(self) -> None:
+        """The cache has just not answered; what siblings served meanwhile comes to it some moments after."""
+        self._whole_ms = self._clock() + _SETTLE_MS
+
+
+def _unreadable() -> Unavailable:
+    return Unavailable("The slates of other replicas cannot be read: the cache does not answer; try again.")
 
 
 class SlateShipper:
@@ -141,9 +182,11 @@ def _shared(raw: bytes) -> Slate | None:
 
 def _message(slate: Slate, detail: SlateDetail | None) -> Message:
     served, full = (detail.served, detail.full) if detail is not None else (b"", b"")
-    return Message(
-        slate.viewer_id, msgspec.msgpack.encode(SlateMessage(slate=encode_slate(slate), served=served, full=full))
-    )
+    value = msgspec.msgpack.encode(SlateMessage(slate=encode_slate(slate), served=served, full=full))
+    if full and len(slate.viewer_id.encode()) + len(value) > MAX_MESSAGE_BYTES:
+        # One that the log refuses would hold back all behind it; training needs the served rows alone.
+        value = msgspec.msgpack.encode(SlateMessage(slate=encode_slate(slate), served=served))
+    return Message(slate.viewer_id, value)
 
 
 def _slate_key(slate_id: str) -> str:

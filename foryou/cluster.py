@@ -82,14 +82,13 @@ class Cluster:
         cache, ranked = RedisBytes(self.nodes), RedisRanked(self.nodes)
         known = LastKnownRelations(cache, ranked)
         own = SqliteSlateOutbox(self._file(f"slates{'-' + settings.replica if settings.replica else ''}.db"))
-        slates = SharedSlates(own, ranked, cache, settings.hydrate_deadline_ms // 2)
+        slates = SharedSlates(own, ranked, cache, settings.hydrate_deadline_ms // 2, self.clock)
         shipper = SlateShipper(own, self.messages, self.clock)
         interactions = ArchivedLog(self.blobs, self.messages, USER_INTERACTION)
 
         async def follow(bundle: Path, clock: Clock) -> Live:
-            return await ClusterLive.begin(
-                bundle, self.catalogue, self.messages, settings.home / HOST_FOLDER, [shipper.run]
-            )
+            beside = [shipper.run, slates.run]
+            return await ClusterLive.begin(bundle, self.catalogue, self.messages, settings.home / HOST_FOLDER, beside)
 
         return ClusterStores(
             log=ArchivedEvents(interactions),  # type: ignore[arg-type]  # it is read; events go to the sink
@@ -104,7 +103,7 @@ class Cluster:
             current=self._current,
             applies=False,
             imports=self._import_log(),
-            sink=RecognisingSink(StreamSink(self.messages), cache, known.report),
+            sink=RecognisingSink(StreamSink(self.messages), cache, known.report, settings.hydrate_deadline_ms),
             known=known,
             users=KnownUsers(tables, self.clock),
             cluster=self,
