@@ -6,6 +6,7 @@ strictly before the impression that it describes.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,14 @@ from features.raw import Blocks, Histories, Operations
 from features.state import FeatureState, empty_blocks, viewer_arrays
 
 CHUNK = 32_768
+
+
+class Reads(NamedTuple):
+    """Impressions to read: event index and last moment known of each [reads], and their order in the replay."""
+
+    at: Array
+    known_ms: Array
+    order: Array
 
 
 class BatchDriver:
@@ -50,10 +59,12 @@ class BatchDriver:
         features_from_ms: int = 0,
         folder: Path | None = None,
         progress: Progress | None = None,
+        known_until_ms: Array | None = None,
     ) -> Rows:
         """Replay everything; features are computed for impressions from `features_from_ms` on.
 
-        With `folder` the feature matrix is a memory map there, so that memory does not grow with the log.
+        With `folder` the feature matrix is a memory map there, so that memory does not grow with the log. With
+        `known_until_ms` [impressions in time order] a row uses events strictly before that moment, aged to its own.
         """
         index, columns = labelled(self.events)
         featured = int(np.searchsorted(self.events.time_ms[index], features_from_ms))
@@ -65,11 +76,13 @@ class BatchDriver:
             time_ms=self._room(folder, "past_time_ms", (reads, HISTORY), np.int64),
             length=np.zeros(reads, np.int64),
         )
-        order, is_read = self._order(index[featured:])
-        operations = self.events.take(order).in_regions(self.records).operations()
+        e, read_at = self.events, index[featured:]
+        known_ms = e.time_ms[read_at] if known_until_ms is None else known_until_ms[featured:]
+        order, is_read = self._order(read_at, known_ms)
+        operations = e.take(order).in_regions(self.records).operations()
         operations.op[is_read] = OP["read"]
-        self._replay(operations, is_read, index[featured:], out, past, progress)
-        e = self.events
+        asked = Reads(read_at, known_ms, np.lexsort((e.offset[read_at], known_ms)))
+        self._replay(operations, is_read, asked, out, past, progress)
         return Rows(
             viewer=e.viewer[index],
             video=e.video[index],
@@ -92,20 +105,20 @@ class BatchDriver:
         folder.mkdir(parents=True, exist_ok=True)
         return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
 
-    def _order(self, read_at: Array) -> tuple[Array, Array]:
+    def _order(self, read_at: Array, known_ms: Array) -> tuple[Array, Array]:
         """Event index of every operation in order, and which of them are reads."""
         events = self.events
         at = np.concatenate([read_at, np.arange(len(events))])
         is_read = np.zeros(len(at), np.bool_)
         is_read[: len(read_at)] = True
-        order = np.lexsort((events.offset[at], ~is_read, events.time_ms[at]))
+        order = np.lexsort((events.offset[at], ~is_read, np.concatenate([known_ms, events.time_ms])))
         return at[order], is_read[order]
 
     def _replay(
         self,
         ops: Operations,
         is_read: Array,
-        read_at: Array,
+        asked: Reads,
         out: Array,
         past: Histories,
         progress: Progress | None,
@@ -114,18 +127,22 @@ class BatchDriver:
         stops = [*reads[CHUNK::CHUNK].tolist(), len(is_read)]
         room = min(CHUNK, max(len(reads), 1))
         blocks, viewers = empty_blocks(room, room), viewer_arrays(self.records)
-        follows = follows_at(self.events, read_at)
+        follows = follows_at(self.events, asked.at, asked.known_ms)
+        chunk = Histories(*(np.zeros((room, *part.shape[1:]), part.dtype) for part in past))
         start = done = 0
         s = self.state
         for stop in stops:
             n = replay(
                 ops, start, stop, viewers, s.video_columns(), s.videos.counts, s.authors.counts, s.trends.counts,
-                blocks, Histories(*(part[done:] for part in past)),
+                blocks, chunk,
             )  # fmt: skip
             if n:
-                window = slice(done, done + n)
+                rows = asked.order[done : done + n]
                 part = Blocks(*(block[:n] for block in blocks))
-                out[window] = matrix(self._reading(part, read_at[window], follows[window]))
+                out[rows] = matrix(self._reading(part, asked.at[rows], follows[rows]))
+                for whole, read in zip(past, chunk, strict=True):
+                    whole[rows] = read[:n]
+                    read[:n] = 0
             start, done = stop, done + n
             if progress:
                 progress(stop, len(is_read))
@@ -184,14 +201,17 @@ class BatchDriver:
         return indptr, events.video[index], events.time_ms[index], signal
 
 
-def follows_at(events: EventColumns, at: Array) -> Array:
-    """Whether the viewer of each event `at` followed its author strictly before it. [at] bool"""
+def follows_at(events: EventColumns, at: Array, known_ms: Array | None = None) -> Array:
+    """Whether the viewer of each event `at` followed its author strictly before it, or before known_ms. [at] bool"""
     is_follow = np.isin(events.op, [OP["follow"], OP["unfollow"]]) & (events.author > 0)
     index = np.concatenate([np.flatnonzero(is_follow), at])
     asks = np.zeros(len(index), np.bool_)
     asks[len(index) - len(at) :] = True
     pair = events.viewer[index].astype(np.int64) << 32 | events.author[index]
-    order = np.lexsort((events.offset[index], ~asks, events.time_ms[index], pair))
+    moment = events.time_ms[index]
+    if known_ms is not None:
+        moment[len(index) - len(at) :] = known_ms
+    order = np.lexsort((events.offset[index], ~asks, moment, pair))
     stands = np.where(asks[order], 0, np.where(events.op[index[order]] == OP["follow"], 1, -1))
     last = np.maximum.accumulate(np.where(stands != 0, np.arange(len(order)), -1))
     same = (last >= 0) & (pair[order] == pair[order[np.maximum(last, 0)]])

@@ -134,24 +134,6 @@ def calibrator_from_arrays(method: str, arrays: Mapping[str, Array]) -> Calibrat
     raise SchemaMismatch(f"No calibration is called {method}; this bundle needs a newer build.")
 
 
-def calibration_error(
-    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, weights: ArrayLike | None = None
-) -> float:
-    """Expected calibration error, 0 to 1, over equal-width bins (Naeini et al., 2015).
-
-    The mean over rows of |mean prediction - mean label| of the row's bin; rows with label NaN are
-    left out. Raises InputError when none is left.
-    """
-    p, y = np.asarray(probabilities, np.float64), np.asarray(labels, np.float64)
-    w = np.ones_like(p) if weights is None else np.asarray(weights, np.float64)
-    w = np.where(np.isnan(y), 0.0, w)
-    if w.sum() <= 0:
-        raise InputError("A calibration error needs at least one observed label.")
-    bin_of = np.clip((p * bins).astype(np.int64), 0, bins - 1)
-    gap = np.bincount(bin_of, np.where(w > 0, w * (p - y), 0.0), bins)
-    return float(np.abs(gap).sum() / w.sum())
-
-
 def sigmoid(x: Float64) -> Float64:
     """1 / (1 + exp(-x)), without overflow."""
     small = np.exp(-np.abs(x))

@@ -1,4 +1,4 @@
-"""Metrics of ranking and retrieval; each has a slow, obvious oracle in its test."""
+"""Metrics of predictions; each has a slow, obvious oracle in its test. Lists: `training.list_metrics`."""
 
 from collections.abc import Callable
 
@@ -13,18 +13,43 @@ def auc(label: Array, score: Array) -> float:
     n, m = int(positive.sum()), int((~positive).sum())
     if not n or not m:
         return float("nan")
-    return float((_ranks(score)[positive].sum() - n * (n + 1) / 2) / (n * m))
+    return float((ranks(score)[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def _ranks(score: Array) -> Float64:
-    """Ranks from 1, ties averaged."""
+def ranks(score: Array) -> Float64:
+    """Ranks from 1, ties averaged. [n] float64"""
     order = np.argsort(score, kind="stable")
     ordered = score[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     ends = np.r_[starts[1:], len(ordered)]
-    ranks = np.empty(len(score), np.float64)
-    ranks[order] = np.repeat((starts + 1 + ends) / 2, ends - starts)
-    return ranks
+    placed = np.empty(len(score), np.float64)
+    placed[order] = np.repeat((starts + 1 + ends) / 2, ends - starts)
+    return placed
+
+
+def grouped_auc(label: Array, score: Array, group: Array) -> float:
+    """The mean AUC of the groups [n] that have both classes, weighted by their rows; NaN when none has.
+
+    With the viewer (or viewer and day) as the group this is GAUC.
+    """
+    size = np.unique(group, return_counts=True)[1]
+    of = np.unique(group, return_inverse=True)[1]
+    # Ranks of (group, score): those of a group follow each other, from the number of rows in the groups before.
+    value = np.unique(score, return_inverse=True)[1]
+    rank = ranks(of.astype(np.int64) * len(value) + value) - np.r_[0, np.cumsum(size)[:-1]][of]
+    positive = label > 0
+    n = np.bincount(of, positive, len(size))
+    won = np.bincount(of, rank * positive, len(size)) - n * (n + 1) / 2
+    both = (n > 0) & (n < size)
+    if not both.any():
+        return float("nan")
+    return float(np.average(won[both] / (n * (size - n))[both], weights=size[both]))
+
+
+def within(group: Array, bucket: Array) -> Array:
+    """One code for each (group, bucket) of rows. [n] int64"""
+    codes = np.unique(bucket, return_inverse=True)[1]
+    return np.asarray(np.unique(group, return_inverse=True)[1].astype(np.int64) * len(codes) + codes)
 
 
 def logloss(label: Array, probability: Array) -> float:
@@ -34,11 +59,24 @@ def logloss(label: Array, probability: Array) -> float:
 
 
 def calibration_error(label: Array, probability: Array, bins: int = 15) -> float:
-    """ECE over equal-mass bins."""
+    """ECE over equal-mass bins: the mean over rows of |mean label - mean prediction| of the row's bin."""
     order = np.argsort(probability, kind="stable")
-    parts = np.array_split(order, bins)
-    gaps = [abs(label[p].mean() - probability[p].mean()) * len(p) for p in parts if len(p)]
-    return float(sum(gaps) / len(label))
+    return _gap(label[order], probability[order], bins)
+
+
+def calibration_floor(
+    probability: Array, rng: np.random.Generator, rounds: int = 200, bins: int = 15
+) -> tuple[float, float]:
+    """(median, 95% quantile) of the ECE that these predictions have if each is exactly right: a parametric bootstrap,
+    with labels drawn from the predictions."""
+    ordered = np.sort(probability)
+    drawn = [_gap((rng.random(len(ordered)) < ordered).astype(float), ordered, bins) for _ in range(rounds)]
+    return float(np.median(drawn)), float(np.quantile(drawn, 0.95))
+
+
+def _gap(label: Array, ordered: Array, bins: int) -> float:
+    starts = np.array([part[0] for part in np.array_split(np.arange(len(ordered)), bins) if len(part)])
+    return float(np.abs(np.add.reduceat(label - ordered, starts)).sum() / len(label))
 
 
 def mae(label: Array, prediction: Array) -> float:
@@ -51,10 +89,50 @@ def rmse(label: Array, prediction: Array) -> float:
     return float(np.sqrt(np.mean((label - prediction) ** 2)))
 
 
+def xauc(label: Array, score: Array) -> float:
+    """The share of pairs with different amounts that the score puts in their order, ties half; NaN without such pairs
+    (Zhan et al., KDD 2022)."""
+    amount = np.unique(label, return_inverse=True)[1]
+    value = np.unique(score, return_inverse=True)[1]
+    size = np.bincount(amount)
+    pairs = (len(label) ** 2 - (size.astype(np.float64) ** 2).sum()) / 2
+    return _concordant(amount, value, size) / pairs if pairs else float("nan")
+
+
+def _concordant(amount: Array, value: Array, size: Array) -> float:
+    """Pairs in the right order: rows come by amount, and each asks how many before it have a lower value. A pair with
+    one amount is never counted, for rows of one amount ask before they are added."""
+    from training.order_counts import lower_before
+
+    order = np.argsort(amount, kind="stable")
+    return float(lower_before(value[order].astype(np.int64), np.cumsum(size)))
+
+
+def paired(metric: Callable[..., float], sign: float, *columns: Array) -> Callable[[Array], float]:
+    """A statistic of row numbers: by how much ours is better than the baseline. `columns`: label, our prediction, the
+    baseline's, then what the metric takes beside; `sign` -1 where less is better."""
+    label, ours, other, *beside = columns
+
+    def gain(index: Array) -> float:
+        rest = [column[index] for column in beside]
+        return sign * (metric(label[index], ours[index], *rest) - metric(label[index], other[index], *rest))
+
+    return gain
+
+
 def viewer_bootstrap(
     viewer: Array, statistic: Callable[[Array], float], rounds: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """95% interval of a statistic of row numbers, resampling viewers with replacement."""
+    values = viewer_resamples(viewer, statistic, rounds, rng)
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def viewer_resamples(
+    viewer: Array, statistic: Callable[[Array], float], rounds: int, rng: np.random.Generator
+) -> Float64:
+    """A statistic of row numbers, for each time that viewers were drawn with replacement. [rounds] float64"""
     order = np.argsort(viewer, kind="stable")
     _, starts, counts = np.unique(viewer[order], return_index=True, return_counts=True)
     values = []
@@ -63,20 +141,4 @@ def viewer_bootstrap(
         size = counts[drawn]
         offset = np.repeat(starts[drawn] - np.r_[0, np.cumsum(size)[:-1]], size)
         values.append(statistic(order[np.arange(size.sum()) + offset]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def recall_at(ranked: Array, relevant: Array, k: int) -> float:
-    """Share of the relevant videos among the first k ranked."""
-    return float(np.isin(relevant, ranked[:k]).mean()) if len(relevant) else float("nan")
-
-
-def ndcg_at(ranked: Array, relevant: Array, k: int) -> float:
-    """Binary NDCG with the ideal over min(k, relevant) places."""
-    if not len(relevant):
-        return float("nan")
-    hits = np.isin(ranked[:k], relevant)
-    gain = (hits / np.log2(np.arange(len(hits)) + 2)).sum()
-    ideal = (1 / np.log2(np.arange(min(k, len(relevant))) + 2)).sum()
-    return float(gain / ideal)
+    return np.asarray(values, np.float64)

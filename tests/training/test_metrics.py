@@ -5,7 +5,20 @@ import math
 import numpy as np
 import pytest
 
-from training.metrics import auc, calibration_error, logloss, mae, ndcg_at, recall_at, rmse, viewer_bootstrap
+from training.list_metrics import coverage, creator_gini, novelty
+from training.metrics import (
+    auc,
+    calibration_error,
+    calibration_floor,
+    grouped_auc,
+    logloss,
+    mae,
+    paired,
+    rmse,
+    viewer_bootstrap,
+    within,
+    xauc,
+)
 
 
 def test_auc_is_the_share_of_pairs_in_the_right_order_with_ties_half() -> None:
@@ -41,14 +54,6 @@ def test_calibration_error_is_zero_when_every_bin_is_right_and_the_gap_when_all_
     assert calibration_error(label, np.full(300, 0.9)) == pytest.approx(0.4)
 
 
-def test_recall_and_ndcg_by_hand() -> None:
-    ranked, relevant = np.array([5, 3, 9, 1]), np.array([3, 1, 7])
-    assert recall_at(ranked, relevant, 3) == pytest.approx(1 / 3)
-    # the hit is in second place; the ideal has three hits
-    ideal = 1 + 1 / math.log2(3) + 1 / 2
-    assert ndcg_at(ranked, relevant, 3) == pytest.approx((1 / math.log2(3)) / ideal)
-
-
 def test_the_bootstrap_resamples_viewers_and_not_rows() -> None:
     viewer = np.repeat(np.arange(40), 25)
     label = np.repeat(np.random.default_rng(1).random(40), 25)  # rows of a viewer are all alike
@@ -57,3 +62,81 @@ def test_the_bootstrap_resamples_viewers_and_not_rows() -> None:
     spread = 1.96 * by_viewer.std() / math.sqrt(40)
     assert high - low == pytest.approx(2 * spread, rel=0.2)
     assert low < label.mean() < high
+
+
+def test_gauc_is_the_auc_of_each_viewer_with_both_classes_weighted_by_impressions() -> None:
+    rng = np.random.default_rng(3)
+    viewer, score = rng.integers(0, 30, 200), rng.integers(0, 6, 200).astype(float)
+    label = (rng.random(200) < 0.25).astype(float)
+    total, rows = 0.0, 0
+    for one in np.unique(viewer):
+        mine = viewer == one
+        if 0 < label[mine].sum() < mine.sum():
+            total += auc(label[mine], score[mine]) * mine.sum()
+            rows += mine.sum()
+    assert 0 < rows < 200
+    assert grouped_auc(label, score, viewer) == pytest.approx(total / rows, abs=1e-12)
+
+
+def test_gauc_without_a_viewer_of_both_classes_is_not_a_number() -> None:
+    assert math.isnan(grouped_auc(np.array([1.0, 0.0]), np.array([1.0, 2.0]), np.array([7, 9])))
+
+
+def test_within_a_bucket_only_pairs_of_one_viewer_and_one_bucket_are_compared() -> None:
+    viewer, bucket = np.array([1, 1, 1, 1, 2, 2]), np.array([0, 0, 1, 1, 0, 1])
+    label, score = np.array([1.0, 0, 0, 1, 1, 0]), np.array([0.9, 0.1, 0.8, 0.2, 0.5, 0.5])
+    # Viewer 1: right in bucket 0, wrong in bucket 1, both of two rows; viewer 2 has no pair within a bucket.
+    assert grouped_auc(label, score, within(viewer, bucket)) == pytest.approx(0.5)
+
+
+def test_the_floor_is_the_calibration_error_of_labels_drawn_from_the_predictions() -> None:
+    rng = np.random.default_rng(4)
+    probability = rng.uniform(0.05, 0.6, 3000)
+    drawn = [calibration_error((rng.random(3000) < probability).astype(float), probability) for _ in range(400)]
+    median, high = calibration_floor(probability, np.random.default_rng(5), 400)
+    assert median == pytest.approx(np.median(drawn), rel=0.05)
+    assert high == pytest.approx(np.quantile(drawn, 0.95), rel=0.1)
+
+
+def test_calibration_error_by_hand_over_bins_of_equal_mass() -> None:
+    # Sorted by prediction the bins are {.1, .2} with labels {0, 1} and {.6, .9} with labels {1, 1}:
+    # |1 - .3| + |2 - 1.5| = 1.2 over four rows.
+    probability, label = np.array([0.9, 0.1, 0.6, 0.2]), np.array([1.0, 0.0, 1.0, 1.0])
+    assert calibration_error(label, probability, bins=2) == pytest.approx(0.3)
+
+
+def test_xauc_is_the_share_of_pairs_of_different_amounts_in_the_right_order() -> None:
+    rng = np.random.default_rng(6)
+    label, score = rng.integers(0, 9, 70).astype(float), rng.integers(0, 7, 70).astype(float)
+    pairs = [(i, j) for i in range(70) for j in range(70) if label[i] > label[j]]
+    won = [(score[i] > score[j]) + 0.5 * (score[i] == score[j]) for i, j in pairs]
+    assert xauc(label, score) == pytest.approx(np.mean(won), abs=1e-12)
+    assert math.isnan(xauc(np.ones(5), np.arange(5.0)))
+
+
+def test_a_paired_gain_has_the_sign_of_what_is_better_and_cancels_what_both_share() -> None:
+    rng = np.random.default_rng(7)
+    viewer, label = np.repeat(np.arange(50), 20), rng.normal(size=1000)
+    noise = rng.normal(size=1000)
+    gain = paired(mae, -1.0, label, label + noise, label + 2 * noise)
+    # Ours errs by |noise|, the other by twice as much: the gain is the mean of |noise| in every sample of viewers.
+    assert gain(np.arange(1000)) == pytest.approx(np.abs(noise).mean())
+    low, high = viewer_bootstrap(viewer, gain, 200, rng)
+    assert 0 < low < np.abs(noise).mean() < high
+
+
+def test_coverage_novelty_and_gini_by_hand() -> None:
+    lists = np.array([[0, 1], [0, -1]])
+    assert coverage(lists, 4) == pytest.approx(0.5)
+    # Watches 1, 0, 0, 0 with one more each: shares 2/5, 1/5, 1/5, 1/5; the places are 0, 1, 0.
+    surprise = [-math.log2(2 / 5), -math.log2(1 / 5), -math.log2(2 / 5)]
+    assert novelty(lists, np.array([1, 0, 0, 0])) == pytest.approx(np.mean(surprise))
+
+
+def test_gini_is_the_mean_difference_of_creators_over_twice_the_mean() -> None:
+    rng = np.random.default_rng(8)
+    lists, author = rng.integers(0, 40, (9, 5)), rng.integers(0, 7, 40)
+    places = np.bincount(author[lists.ravel()], minlength=7)
+    slow = np.abs(places[:, None] - places[None, :]).mean() / (2 * places.mean())
+    assert creator_gini(lists, author, 7) == pytest.approx(slow)
+    assert creator_gini(np.zeros((3, 2), np.int64), np.zeros(1, np.int64), 1) == pytest.approx(0.0)
