@@ -78,20 +78,25 @@ def _smoothed(part: Array, whole: Array, unit: int, prior: float, strength: floa
     return (part / unit + strength * prior) / (whole / unit + strength)
 
 
-def _rate(block: str, action: str, half: int, strength: float) -> Compute:
+def _half(block: str, name: str) -> int:
+    """The place of a half-life in a block."""
+    return (_VIEWER_HALF if block == "viewer" else _VIDEO_HALF)[name]
+
+
+def _rate(block: str, action: str, half: str, strength: float) -> Compute:
     """Smoothed rate of an action per watch."""
-    column = _ACTION[action]
+    column, index = _ACTION[action], _half(block, half)
 
     def compute(r: Reading) -> Float64:
-        counts = getattr(r.blocks, block)[:, half]
+        counts = getattr(r.blocks, block)[:, index]
         return _smoothed(counts[:, column], counts[:, L.WATCHES], L.UNIT, PRIOR[action], strength)
 
     return compute
 
 
-def _count(block: str, action: str, half: int) -> Compute:
-    column = _ACTION[action]
-    return lambda r: np.asarray(getattr(r.blocks, block)[:, half, column] / L.UNIT)
+def _count(block: str, action: str, half: str) -> Compute:
+    column, index = _ACTION[action], _half(block, half)
+    return lambda r: np.asarray(getattr(r.blocks, block)[:, index, column] / L.UNIT)
 
 
 def _pair_count(family: str) -> Compute:
@@ -105,7 +110,7 @@ def _pair_rate(family: str, action: str, strength: float) -> Compute:
     own = {"ratio": L.RATIO, "long_views": L.LONG_VIEWS, "skips": L.SKIPS, "engaged": L.LIKES}[action]
 
     def compute(r: Reading) -> Float64:
-        viewer = r.blocks.viewer[:, 1]
+        viewer = r.blocks.viewer[:, _VIEWER_HALF["30d"]]
         base = _smoothed(viewer[:, own], viewer[:, L.WATCHES], L.UNIT, PRIOR[action], 10.0)
         pair = r.blocks.pair[:, index]
         return (pair[:, column] / L.PAIR_UNIT + strength * base) / (pair[:, 0] / L.PAIR_UNIT + strength)
@@ -156,7 +161,7 @@ def _duration_bucket(r: Reading) -> Float64:
 def _counters() -> list[Feature]:
     listed = []
     rates = ("long_views", "completions", "skips", "clicks", "likes", "ratio")
-    for half, index in _VIDEO_HALF.items():
+    for half in L.VIDEO_HALF_LIVES:
         for action in rates:
             meaning = f"{action} per watch of the video, half-life {half}, smoothed"
             listed.append(
@@ -164,24 +169,24 @@ def _counters() -> list[Feature]:
                     f"video_{action}_rate_{half}",
                     "video",
                     meaning,
-                    _rate("video", action, index, 10),
+                    _rate("video", action, half, 10),
                 )
             )
         meaning = f"decayed watches of the video, half-life {half}"
-        listed.append(Feature(f"video_watches_{half}", "video", meaning, _count("video", "watches", index)))
+        listed.append(Feature(f"video_watches_{half}", "video", meaning, _count("video", "watches", half)))
     for action in ("comments", "shares", "follows", "negatives", "watch_s"):
         meaning = f"{action} per watch of the video, half-life 30d, smoothed"
-        listed.append(Feature(f"video_{action}_rate_30d", "video", meaning, _rate("video", action, 2, 30)))
-    impressions = _count("video", "impressions", 2)
+        listed.append(Feature(f"video_{action}_rate_30d", "video", meaning, _rate("video", action, "30d", 30)))
+    impressions = _count("video", "impressions", "30d")
     listed.append(Feature("video_impressions_30d", "video", "decayed impressions of the video", impressions))
     for action in ("long_views", "likes", "ratio", "follows", "negatives", "skips", "shares"):
         meaning = f"{action} per watch of the author's videos, half-life 30d, smoothed"
-        listed.append(Feature(f"author_{action}_rate_30d", "author", meaning, _rate("author", action, 2, 20)))
+        listed.append(Feature(f"author_{action}_rate_30d", "author", meaning, _rate("author", action, "30d", 20)))
     for half in ("2d", "30d"):
-        compute = _count("author", "watches", _VIDEO_HALF[half])
+        compute = _count("author", "watches", half)
         listed.append(Feature(f"author_watches_{half}", "author", f"decayed watches, half-life {half}", compute))
     for half in ("6h", "2d"):
-        compute = _rate("trend", "ratio", _VIDEO_HALF[half], 20)
+        compute = _rate("trend", "ratio", half, 20)
         meaning = f"ratio per watch of the topic in the viewer's region, half-life {half}"
         listed.append(Feature(f"trend_ratio_{half}", "trend", meaning, compute))
     return listed
@@ -189,7 +194,7 @@ def _counters() -> list[Feature]:
 
 def _viewer() -> list[Feature]:
     listed = []
-    for half, index in _VIEWER_HALF.items():
+    for half in L.VIEWER_HALF_LIVES:
         for action in ("long_views", "skips", "likes", "ratio"):
             meaning = f"{action} per watch of the viewer, half-life {half}, smoothed"
             listed.append(
@@ -197,14 +202,14 @@ def _viewer() -> list[Feature]:
                     f"viewer_{action}_rate_{half}",
                     "viewer",
                     meaning,
-                    _rate("viewer", action, index, 5),
+                    _rate("viewer", action, half, 5),
                 )
             )
-        compute = _count("viewer", "watches", index)
+        compute = _count("viewer", "watches", half)
         listed.append(Feature(f"viewer_watches_{half}", "viewer", f"decayed watches, half-life {half}", compute))
     for action in ("clicks", "comments", "shares", "follows", "negatives", "watch_s"):
         meaning = f"{action} per watch of the viewer, half-life 30d, smoothed"
-        listed.append(Feature(f"viewer_{action}_rate_30d", "viewer", meaning, _rate("viewer", action, 1, 20)))
+        listed.append(Feature(f"viewer_{action}_rate_30d", "viewer", meaning, _rate("viewer", action, "30d", 20)))
     for family in L.FAMILIES:
         meaning = f"decayed watches of viewer x {family}"
         listed.append(Feature(f"pair_{family}_watches", "viewer", meaning, _pair_count(family)))

@@ -18,14 +18,14 @@ from core.query import Query
 from core.stages import Source
 from core.video_table import PUBLIC
 from features.decay import decayed
-from features.layout import DAY_MS, RATIO, UNIT
+from features.layout import DAY_MS, RATIO, UNIT, VIDEO_HALF_LIVES
 from features.raw import VIDEO_QUANTA
 from features.state import FeatureState
 from feeds.bundle import Bundle
 from feeds.config import ForYouConfig
 
 FRESH_AGE_MS = 7 * DAY_MS
-_TWO_DAYS = 1
+_TWO_DAYS = list(VIDEO_HALF_LIVES).index("2d")
 
 
 class BundleTowerSource(TwoTowerSource):
