@@ -21,6 +21,7 @@ from aiokafka.errors import (
 from aiokafka.structs import TopicPartition
 
 from backends.kafka.config import KafkaConfig
+from backends.kafka.ending import stop
 from backends.kafka.entries import as_entry, header_bytes
 from backends.kafka.errors import translated
 from backends.kafka.producer import Producer, Record
@@ -249,7 +250,7 @@ class KafkaConsumer:
                 if absent := {self._config.prefix + topic for topic in self._topics} - await client.topics():
                     raise UnknownTopicOrPartitionError(", ".join(sorted(absent)))
         except BaseException:
-            await client.stop()
+            await stop(client)
             raise
         client.subscribe([self._config.prefix + topic for topic in self._topics], listener=_Listener(self))
         self._client, self._signs, self._heard_s = client, None, asyncio.get_running_loop().time()
@@ -260,7 +261,7 @@ class KafkaConsumer:
         if client is not None:
             with suppress(TimeoutError, KafkaError):
                 async with asyncio.timeout(self._config.answer_ms / 1000):
-                    await client.stop()
+                    await stop(client)
 
     def _forget_changes(self) -> None:
         for change in self._changes:

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPar
 from aiokafka.structs import TopicPartition
 
 from backends.kafka.config import KafkaConfig
+from backends.kafka.ending import stop
 from backends.kafka.entries import as_entry
 from core.errors import CorruptData
 from core.log import Bounds, Entry
@@ -28,7 +29,7 @@ async def _started(config: KafkaConfig) -> AIOKafkaConsumer:
     try:
         await client.start()
     except BaseException:
-        await client.stop()
+        await stop(client)
         raise
     return client
 
@@ -62,7 +63,7 @@ class Asker:
         client, self._client = self._client, None
         if client is not None:
             with suppress(KafkaError):
-                await client.stop()
+                await stop(client)
 
     async def _live(self) -> Any:
         async with self._lock:
@@ -124,7 +125,7 @@ class PartitionReader:
         client, self._client = self._client, None
         if client is not None:
             with suppress(KafkaError):
-                await client.stop()
+                await stop(client)
 
 
 class Reader:
