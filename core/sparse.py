@@ -50,3 +50,24 @@ def unsqueeze(raw: bytes) -> bytes:
     words = np.zeros(count, "<i8")
     words[used] = np.frombuffer(raw[start:], "<i8")
     return words.tobytes()[:size]
+
+
+def unsqueeze_all(rows: Sequence[bytes]) -> list[bytes]:
+    """The rows that `squeeze` was given, in order; those of one length at once. CorruptData where one is none."""
+    head = rows[0][:5] if rows else b""
+    if head[:1] != _SPARSE or any(raw[:5] != head for raw in rows):
+        return [unsqueeze(raw) for raw in rows]
+    size = int.from_bytes(head[1:], "little")
+    count = -(-size // _WORD)
+    width = -(-count // 8)
+    start = 5 + width
+    maps = np.frombuffer(b"".join([raw[5:start] for raw in rows]), np.uint8)
+    if len(maps) != len(rows) * width:
+        return [unsqueeze(raw) for raw in rows]  # which says what is wrong
+    used = np.unpackbits(maps.reshape(len(rows), width), axis=1, count=count).view(np.bool_)
+    if (np.count_nonzero(used, axis=1) * _WORD + start).tolist() != [len(raw) for raw in rows]:
+        return [unsqueeze(raw) for raw in rows]
+    words = np.zeros(used.shape, "<i8")
+    words[used] = np.frombuffer(b"".join([raw[start:] for raw in rows]), "<i8")
+    whole = words.reshape(-1).view(np.uint8).data
+    return [bytes(whole[at : at + size]) for at in range(0, len(whole), count * _WORD)]

@@ -4,13 +4,16 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from struct import Struct
 from typing import Final
 
 from backends.sqlite.database import Database, translated
+from backends.sqlite.steps import Step, Steps
 from core.errors import Unavailable
 from core.ports import Advance
-from core.sparse import squeeze, unsqueeze
+from core.sparse import squeeze, unsqueeze_all
 
 # Rows are kept without their zeros: a viewer's packed row is 4.6 KB, of which a usual viewer's state fills a part.
 # Event ids are two halves of a 16-byte hash. They live in generations: looked up in the last two, written to the last;
@@ -20,20 +23,29 @@ CREATE TABLE IF NOT EXISTS rows (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNI
   row BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS watermarks (source INTEGER PRIMARY KEY, offset INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS generations (number INTEGER PRIMARY KEY, start_ms INTEGER NOT NULL)
+CREATE TABLE IF NOT EXISTS generations (number INTEGER PRIMARY KEY, start_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS steps (number INTEGER PRIMARY KEY, step BLOB NOT NULL)
 """
 _REMEDY: Final = "move it away; the worker then starts from the last snapshot and replays the topic"
 _DAY_MS: Final = 86_400_000
+_halves: Final = Struct("<qq").unpack
 
 
 class SqlitePartitionState:
-    """The state of one partition in a SQLite file; `release` is called when it is closed."""
+    """The state of one partition in a SQLite file; `release` is called when it is closed.
 
-    def __init__(self, database: Database, keep_ms: int = 8 * _DAY_MS, lock: int | None = None) -> None:
+    Up to `waiting_bytes` of micro-batches wait in the file as they came, before their rows and event ids go to their
+    tables together. They wait in the memory of the one who committed them: a file with several writers has none.
+    """
+
+    def __init__(
+        self, database: Database, keep_ms: int = 8 * _DAY_MS, lock: int | None = None, waiting_bytes: int = 0
+    ) -> None:
         self._database, self._keep_ms, self._lock = database, keep_ms, lock
         database.create(_SCHEMA)
         found = database.rows("SELECT number, start_ms FROM generations ORDER BY number")
         self._generations: dict[int, int] = {int(number): int(start) for number, start in found}
+        self._steps = Steps(database, waiting_bytes)
 
     def position(self) -> tuple[int, dict[int, int]]:
         """The offset that the state includes (0 at first), and its watermarks by source."""
@@ -43,13 +55,16 @@ class SqlitePartitionState:
 
     def rows(self, ids: Sequence[str]) -> dict[str, bytes]:
         """The rows that exist, by id."""
-        found = self._database.select_in("SELECT id, row FROM rows WHERE id IN", ids)
-        return {key: unsqueeze(raw) for key, raw in found}
+        waiting = self._steps.rows
+        found = {key: waiting[key][1] for key in ids if key in waiting}
+        others = [key for key in ids if key not in waiting] if found else ids
+        found.update(self._database.select_in("SELECT id, row FROM rows WHERE id IN", others))
+        return dict(zip(found, unsqueeze_all(list(found.values())), strict=True))
 
     def seen(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """Which event ids are known, with the time that each was first seen, ms."""
         halves = {_halves(raw): raw for raw in hashes}
-        firsts = [first for first, _ in halves]
+        firsts = sorted([first for first, _ in halves])
         found: dict[bytes, int] = {}
         for number in self._generations:
             for first, second, at_ms in self._database.select_in(
@@ -57,34 +72,50 @@ class SqlitePartitionState:
             ):
                 if (first, second) in halves:
                     found[halves[first, second]] = int(at_ms)
-        return found
+        return found | self._steps.known(hashes)
 
     def commit(self, advance: Advance) -> None:
         """All of a micro-batch or nothing of it."""
-        database, generations = self._database, dict(self._generations)
+        step = Step(_squeezed(advance.rows), dict(advance.event_ids))
+        waits = self._steps.fits(step)
+        with self._stored():
+            if waits:
+                self._steps.append(step)
+            else:
+                self._fold(step)
+            self._database.execute_many(
+                "INSERT OR REPLACE INTO watermarks VALUES (?, ?)", list(advance.watermarks.items())
+            )
+            self._database.execute("INSERT OR REPLACE INTO facts VALUES ('offset', ?)", (advance.offset,))
+        if waits:
+            self._steps.took(step)
+        else:
+            self._steps.forget()
+
+    @contextmanager
+    def _stored(self) -> Iterator[None]:
+        """One transaction; what is known of the file stays true when it is undone."""
+        generations = dict(self._generations)
         try:
-            with database.transaction():
-                self._remember(advance)
-                database.execute_many(
-                    "INSERT INTO rows (id, version, row) VALUES (?, ?, ?)"
-                    " ON CONFLICT (id) DO UPDATE SET version = excluded.version, row = excluded.row",
-                    _squeezed(advance.rows),
-                )
-                database.execute_many(
-                    "INSERT OR REPLACE INTO watermarks VALUES (?, ?)", list(advance.watermarks.items())
-                )
-                database.execute("INSERT OR REPLACE INTO facts VALUES ('offset', ?)", (advance.offset,))
+            with self._database.transaction():
+                yield
         except BaseException:
             self._generations = generations
             raise
 
-    def _remember(self, advance: Advance) -> None:
-        if not advance.event_ids:
-            return
-        self._turn(max(advance.event_ids.values()))
+    def _fold(self, last: Step) -> None:
+        """Everything that waits, and this step, into the tables."""
+        step = self._steps.folded(last)
+        if step.ids:
+            self._turn(max(step.ids.values()))
+            self._database.execute_many(
+                f"INSERT OR REPLACE INTO ids_{max(self._generations)} VALUES (?, ?, ?)",
+                sorted([(*_halves(raw), at_ms) for raw, at_ms in step.ids.items()]),
+            )
         self._database.execute_many(
-            f"INSERT OR REPLACE INTO ids_{max(self._generations)} VALUES (?, ?, ?)",
-            sorted((*_halves(raw), at_ms) for raw, at_ms in advance.event_ids.items()),
+            "INSERT INTO rows (id, version, row) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET version = excluded.version, row = excluded.row",
+            step.rows,
         )
 
     def _turn(self, now_ms: int) -> None:
@@ -104,9 +135,14 @@ class SqlitePartitionState:
 
     def rows_since(self, version: int, after: int, limit: int) -> list[tuple[int, str, bytes]]:
         """Rows with a version above `version`, by place, beyond the place `after`."""
+        if self._steps.rows or self._steps.ids:
+            with self._stored():
+                self._fold(Step([], {}))
+            self._steps.forget()
         sql = "SELECT place, id, row FROM rows WHERE place > ? AND version > ? ORDER BY place LIMIT ?"
         found = self._database.rows(sql, (after, version, limit))
-        return [(int(place), key, unsqueeze(raw)) for place, key, raw in found]
+        raws = unsqueeze_all([raw for _, _, raw in found])
+        return [(int(place), key, raw) for (place, key, _), raw in zip(found, raws, strict=True)]
 
     def copy(self, to: Path) -> int:
         """Write a whole copy into a new file, on a connection of its own; the offset that it includes."""
@@ -129,8 +165,11 @@ class SqlitePartitionState:
 class SqlitePartitionStates:
     """The state files in a folder; a process that opens one has its lock until it closes it or ends."""
 
-    def __init__(self, folder: Path, keep_ms: int = 8 * _DAY_MS, cache_bytes: int = 16 << 20) -> None:
-        self._folder, self._keep_ms, self._cache_bytes = folder, keep_ms, cache_bytes
+    def __init__(
+        self, folder: Path, keep_ms: int = 8 * _DAY_MS, cache_bytes: int = 16 << 20, waiting_bytes: int = 8 << 20
+    ) -> None:
+        self._folder, self._keep_ms = folder, keep_ms
+        self._cache_bytes, self._waiting_bytes = cache_bytes, waiting_bytes
 
     def offset(self, name: str) -> int:
         """The offset that the state includes, 0 where there is none."""
@@ -142,7 +181,7 @@ class SqlitePartitionStates:
         lock = self._locked(name)
         try:
             database = Database(self._file(name), durable=False, remedy=_REMEDY, cache_bytes=self._cache_bytes)
-            return SqlitePartitionState(database, self._keep_ms, lock)
+            return SqlitePartitionState(database, self._keep_ms, lock, self._waiting_bytes)
         except BaseException:
             os.close(lock)
             raise
@@ -192,10 +231,6 @@ def _offset_in(path: Path) -> int:
     return int(found[0]) if found else 0
 
 
-def _squeezed(rows: Sequence[tuple[str, int, bytes]]) -> Iterator[tuple[str, int, bytes]]:
+def _squeezed(rows: Sequence[tuple[str, int, bytes]]) -> list[tuple[str, int, bytes]]:
     small = squeeze([raw for _, _, raw in rows])
-    return ((key, version, raw) for (key, version, _), raw in zip(rows, small, strict=True))
-
-
-def _halves(raw: bytes) -> tuple[int, int]:
-    return int.from_bytes(raw[:8], "little", signed=True), int.from_bytes(raw[8:16], "little", signed=True)
+    return [(key, version, raw) for (key, version, _), raw in zip(rows, small, strict=True)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import CorruptData
-from core.sparse import squeeze, unsqueeze
+from core.sparse import squeeze, unsqueeze, unsqueeze_all
 
 
 def test_a_squeezed_record_comes_back_and_takes_less_room():
@@ -13,7 +13,7 @@ def test_a_squeezed_record_comes_back_and_takes_less_room():
         records = rng.integers(-(2**63), 2**63, (50, words)) * (rng.random((50, words)) < 0.1)
         rows = [row.tobytes() for row in records]
         small = squeeze(rows)
-        assert [unsqueeze(raw) for raw in small] == rows
+        assert [unsqueeze(raw) for raw in small] == unsqueeze_all(small) == rows
         assert words < 580 or sum(map(len, small)) < sum(map(len, rows)) / 5
 
 
@@ -26,10 +26,14 @@ def test_rows_of_other_lengths_come_back_too():
         [b"12345678", b"1234567890123456"],
         [b"\0" * 8, b"\0" * 8],
     ):
-        assert [unsqueeze(raw) for raw in squeeze(rows)] == rows
+        assert [unsqueeze(raw) for raw in squeeze(rows)] == unsqueeze_all(squeeze(rows)) == rows
 
 
 def test_a_shortened_record_is_found_out():
     [raw] = squeeze([np.arange(9).tobytes()])
     with pytest.raises(CorruptData, match="not what was written"):
         unsqueeze(raw[:-1])
+    with pytest.raises(CorruptData, match="not what was written"):
+        unsqueeze_all([raw, raw[:-8]])
+    with pytest.raises(CorruptData, match="not what was written"):
+        unsqueeze_all([raw[:6]])

@@ -104,6 +104,46 @@ def test_a_commit_is_found_again_with_its_offset_and_watermarks(tmp_path):
     assert states.open("viewer-1").position() == (19, {2: 31, 0: 4})
 
 
+def test_what_waits_in_the_file_is_read_as_if_it_were_in_its_tables(tmp_path):
+    """The same commits into a file where none waits, some wait and all wait; each is left as a killed process would."""
+    rng = np.random.default_rng(5)
+    folders = {0: tmp_path / "none", 2_000: tmp_path / "some", 1 << 30: tmp_path / "all"}
+    states = {
+        waiting: SqlitePartitionStates(folder, waiting_bytes=waiting).open("viewer-0")
+        for waiting, folder in folders.items()
+    }
+    for offset in range(1, 41):
+        names = [f"u{n}" for n in sorted(set(rng.integers(0, 30, 5).tolist()))]
+        ids = {rng.bytes(16): offset for _ in range(3)}
+        for state in states.values():
+            commit(state, offset, names, rows([offset] * len(names)), event_ids=ids, watermarks={1: offset})
+    copies = []
+    for waiting, folder in folders.items():
+        states[waiting].copy(folder / "viewer-1.db")
+        copies.append(SqlitePartitionStates(folder, waiting_bytes=waiting).open("viewer-1"))
+    names = [f"u{n}" for n in range(31)]
+    none, *others = [*copies, *states.values()]
+    for other in others:
+        assert other.position() == none.position() == (40, {1: 40})
+        assert other.rows(names) == none.rows(names) and other.seen(list(ids)) == none.seen(list(ids)) == ids
+    newest = {(key, raw) for _, key, raw in none.rows_since(30, 0, 100)}
+    assert 0 < len(newest) < 30
+    assert all({(key, raw) for _, key, raw in other.rows_since(30, 0, 100)} == newest for other in others)
+    assert all(other.rows(names) == none.rows(names) for other in others)
+
+
+def test_a_commit_that_is_undone_leaves_nothing(tmp_path):
+    for waiting in (0, 1 << 20):
+        state = SqlitePartitionStates(tmp_path / str(waiting), waiting_bytes=waiting).open("viewer-0")
+        commit(state, 1, ["a"], rows([1]), event_ids={b"1" * 16: 1})
+        with pytest.raises(OverflowError):  # SQLite has no such number
+            commit(state, 2, ["a", "b"], rows([2, 2]), event_ids={b"2" * 16: 2}, watermarks={1: 1 << 70})
+        assert state.position() == (1, {}) and state.seen([b"2" * 16]) == {}
+        assert list(state.rows(["a", "b"])) == ["a"]
+        commit(state, 2, ["b"], rows([2]))
+        assert [key for _, key, _ in state.rows_since(-1, 0, 9)] == ["a", "b"]
+
+
 def test_event_ids_are_known_for_the_time_that_is_promised_and_then_forgotten(tmp_path):
     state = SqlitePartitionStates(tmp_path, keep_ms=8 * DAY_MS).open("viewer-0")
     ids = {day: bytes([day]) * 16 for day in range(40)}
