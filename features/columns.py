@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from core.arrays import Array
-from core.events import AuthorEvent, Impression, VideoEvent, Watch
+from core.events import AnyEvent, Impression, Watch
 from core.ports import EventReader, Record
 from core.video_table import VideoTable, Vocabulary
 from features.layout import LONG_VIEW_MS, OP, SKIP_MS
@@ -70,6 +70,7 @@ _DTYPES = {
     "catalogue_offset": np.int64,
 }
 _OP_OF_TYPE: dict[type, int] = {}
+ON_AUTHOR = np.array([OP[name] for name in ("follow", "unfollow", "hide_author", "block", "unblock")], np.uint8)
 
 
 def _op_of(event_type: type) -> int:
@@ -82,44 +83,63 @@ def columns_of(
     records: Sequence[Record], table: VideoTable, viewers: dict[str, int], surfaces: Vocabulary
 ) -> EventColumns:
     """The viewer events among `records`; a viewer that `viewers` lacks gets the next row."""
-    rows = [row for record in records if (row := _row(record, table, viewers, surfaces)) is not None]
-    return _assemble(rows)
+    ops = [_op_of(type(record.event)) for record in records]
+    if ops and min(ops) < 0:
+        records = [record for record, op in zip(records, ops, strict=True) if op >= 0]
+        ops = [op for op in ops if op >= 0]
+    events = [record.event for record in records]
+    columns = {name: np.zeros(len(events), dtype) for name, dtype in _DTYPES.items()}
+    columns["offset"][:] = [record.offset for record in records]
+    columns["op"][:] = ops
+    columns["time_ms"][:] = [event.time_ms for event in events]
+    columns["viewer"][:] = [viewers.setdefault(event.viewer_id, len(viewers)) for event in events]
+    columns["propensity"][:] = 1.0
+    _place(columns, events, table)
+    _watches(columns, events)
+    _impressions(columns, events, surfaces)
+    return EventColumns(**columns)
 
 
-def _assemble(rows: list[tuple[float, ...]]) -> EventColumns:
-    if not rows:
-        return EventColumns(*(np.zeros(0, dtype) for dtype in _DTYPES.values()))
-    return EventColumns(
-        *(np.array(column, dtype) for column, dtype in zip(zip(*rows, strict=False), _DTYPES.values(), strict=True))
-    )
-
-
-def _row(record: Record, table: VideoTable, viewers: dict[str, int], surfaces: Vocabulary) -> tuple[float, ...] | None:
-    event = record.event
-    op = _op_of(type(event))
-    if op < 0:
-        return None
-    viewer = viewers.setdefault(event.viewer_id, len(viewers))
-    video_id = getattr(event, "video_id", "")
-    video = table.row(video_id) if video_id else -1
+def _place(columns: dict[str, Array], events: Sequence[AnyEvent], table: VideoTable) -> None:
+    """What an event is about, and under which catalogue and in which region it counts."""
+    video_ids = [getattr(event, "video_id", "") for event in events]
+    video = columns["video"]
+    video[:] = table.rows(video_ids)
+    video[[not video_id for video_id in video_ids]] = -1
+    known = video >= 0
+    columns["author"][known] = table.author[video[known]]
+    for at in np.flatnonzero(np.isin(columns["op"], ON_AUTHOR)).tolist():
+        columns["author"][at] = table.authors.code(events[at].author_id)  # type: ignore[union-attr]
+    stamps = columns["catalogue_offset"]
+    stamps[:] = [event.catalogue_offset for event in events]
     # A stamped event says the region, be it unknown; for any other one the viewer's profile does.
-    says = event.viewer_region or event.catalogue_offset
-    stamp = (table.regions.code(event.viewer_region) if says else -1, event.catalogue_offset)
-    if isinstance(event, AuthorEvent):
-        author = table.authors.code(event.author_id)
-        return (record.offset, event.time_ms, op, viewer, video, author, 0, 0, 0, 0, 0, 0, 1.0, *stamp)
-    assert isinstance(event, VideoEvent)
-    author = int(table.author[video]) if video >= 0 else 0
-    if isinstance(event, Watch):
-        long_view, click = watch_labels(event)
-        return (record.offset, event.time_ms, op, viewer, video, author,
-                event.play_ms, event.length_ms, long_view, click, 0, 0, 1.0, *stamp)  # fmt: skip
-    if isinstance(event, Impression):
-        propensity = 1.0 if event.propensity is None else event.propensity
-        surface = surfaces.add(event.surface)
-        return (record.offset, event.time_ms, op, viewer, video, author,
-                0, 0, 0, 0, event.position, surface, propensity, *stamp)  # fmt: skip
-    return (record.offset, event.time_ms, op, viewer, video, author, 0, 0, 0, 0, 0, 0, 1.0, *stamp)
+    regions = [event.viewer_region for event in events]
+    says = np.array([region != "" for region in regions], np.bool_) | (stamps != 0)
+    columns["region"][:] = np.where(says, table.regions.codes(regions), -1)
+
+
+def _watches(columns: dict[str, Array], events: Sequence[AnyEvent]) -> None:
+    """How long was watched, and the labels: `watch_labels` for all of them at once."""
+    index = np.flatnonzero(columns["op"] == OP["watch"])
+    watches: list[Watch] = [events[at] for at in index.tolist()]  # type: ignore[misc]
+    play_ms = np.array([watch.play_ms for watch in watches], np.int64)
+    length_ms = np.array([watch.length_ms for watch in watches], np.int64)
+    columns["play_ms"][index], columns["length_ms"][index] = play_ms, length_ms
+    complete = play_ms >= 0.95 * length_ms
+    columns["long_view"][index] = complete | (play_ms >= LONG_VIEW_MS)
+    columns["click"][index] = complete | (play_ms >= SKIP_MS)
+    for place, watch in zip(index.tolist(), watches, strict=True):
+        if watch.long_view is not None or watch.click is not None:
+            columns["long_view"][place], columns["click"][place] = watch_labels(watch)
+
+
+def _impressions(columns: dict[str, Array], events: Sequence[AnyEvent], surfaces: Vocabulary) -> None:
+    """Where and with what probability a video was shown."""
+    index = np.flatnonzero(columns["op"] == OP["impression"])
+    shown: list[Impression] = [events[at] for at in index.tolist()]  # type: ignore[misc]
+    columns["position"][index] = [event.position for event in shown]
+    columns["surface"][index] = [surfaces.add(event.surface) for event in shown]
+    columns["propensity"][index] = [1.0 if event.propensity is None else event.propensity for event in shown]
 
 
 def watch_labels(event: Watch) -> tuple[bool, bool]:
@@ -144,5 +164,5 @@ async def read_columns(
         after = records[-1].offset
         parts.append(columns_of(records, table, viewers, surfaces))
     if not parts:
-        return _assemble([]), viewers
+        return columns_of([], table, viewers, surfaces), viewers
     return EventColumns(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(EventColumns))), viewers

@@ -23,12 +23,12 @@ def schema_number() -> int:
 
 def pack_rows(records: Array) -> list[bytes]:
     """Each record as bytes with schema and checksum; records [n] VIEWER_DTYPE or COUNTS_DTYPE."""
-    packed = np.ascontiguousarray(records).copy()
+    packed = np.array(records, order="C", ndmin=1)
     packed["schema"] = schema_number()
-    size, raw = packed.dtype.itemsize, memoryview(packed.tobytes())
-    packed["checksum"] = [crc32(raw[start + CHECKED_FROM : start + size]) for start in range(0, len(raw), size)]
-    raw = memoryview(packed.tobytes())
-    return [bytes(raw[start : start + size]) for start in range(0, len(raw), size)]
+    size, raw = packed.dtype.itemsize, packed.view(np.uint8).data
+    starts = range(0, len(raw), size)
+    packed["checksum"] = [crc32(raw[start + CHECKED_FROM : start + size]) for start in starts]
+    return [bytes(raw[start : start + size]) for start in starts]
 
 
 def record_of(raw: bytes, dtype: np.dtype[np.void]) -> Array:

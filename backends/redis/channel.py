@@ -75,11 +75,11 @@ class _Exchange(asyncio.Protocol):
     def send(self, commands: Sequence[tuple[Any, ...]]) -> asyncio.Future[list[Any]]:
         """All of their answers."""
         future: asyncio.Future[list[Any]] = self._loop.create_future()
-        packed = b"".join(map(hiredis.pack_command, commands))
+        packed = [hiredis.pack_command(command) for command in commands]
         self._waiting.append((future, [], len(commands), self._loop.time()))
         if not self._watching:
             self._watch()
-        self._transport.write(packed)
+        self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
         return future
 
     def _watch(self) -> None:

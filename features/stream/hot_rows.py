@@ -49,9 +49,11 @@ class HotRows:
     def gather(self, ids: Sequence[str]) -> Array:
         """A copy of each row, zeros for one that does not exist. [ids]"""
         slots = np.fromiter((self._slot_of.get(key, -1) for key in ids), np.int64, len(ids))
-        records = np.zeros(len(ids), self._dtype)
         here = slots >= 0
-        records[here] = self._records[slots[here]]
+        if here.all():
+            return self._records.take(slots)
+        records = np.zeros(len(ids), self._dtype)
+        records[here] = self._records.take(slots[here])
         missing = np.flatnonzero(~here).tolist()
         if missing:
             stored = self._state.rows([ids[index] for index in missing])

@@ -10,12 +10,9 @@ import numpy as np
 from core.arrays import Array, Int64
 from core.events import AnyEvent, VideoPublished, VideoRemoved, VideoUpdated
 from core.video_table import VideoTable, Vocabulary
-from features.columns import EventColumns
-from features.layout import OP
+from features.columns import ON_AUTHOR, EventColumns
 from features.raw import Videos
 from features.stream.viewers import Traits, video_columns
-
-_ON_AUTHOR: Final = np.array([OP[name] for name in ("follow", "unfollow", "hide_author", "block", "unblock")])
 
 
 class VideoTraits(msgspec.Struct, frozen=True, array_like=True):
@@ -134,7 +131,7 @@ class Past:
         """The events with the rows, codes and traits of their own `catalogue_offset` (0: the present ones)."""
         at = np.where(columns.catalogue_offset > 0, columns.catalogue_offset, np.iinfo(np.int64).max)
         video = np.where(columns.video < self._rows.known(at), columns.video, -1)
-        names_author = np.isin(columns.op, _ON_AUTHOR)
+        names_author = np.isin(columns.op, ON_AUTHOR)
         author = np.where(columns.author < self._authors.known(at), columns.author, 0)
         author = np.where(~names_author & (video < 0), 0, author).astype(np.int32)
         region = np.where(columns.region < self._regions.known(at), columns.region, 0).astype(np.int32)

@@ -1,6 +1,8 @@
 """What intake lets through, checked again where a topic is read: others may write to it; numbers must fit columns."""
 
+from collections.abc import Callable
 from functools import cache
+from operator import attrgetter, lt
 from typing import Final
 
 import numpy as np
@@ -10,11 +12,14 @@ from core.events import MAX_ID_CHARS, Event, Impression, VideoPublished, Watch
 _FAR_MS: Final = 4_102_444_800_000  # the year 2100
 _INT32: Final = 2**31
 _INT62: Final = 2**62
+_Sound = Callable[[Event], bool]
 
 
 def unsound(event: Event) -> str:
     """One sentence why an event cannot be counted, "" where it can; the same whenever it is asked."""
-    ids, numbers, embedded = _fields(type(event))
+    ids, numbers, embedded, sound = _fields(type(event))
+    if sound(event):
+        return ""
     for name in ids:
         if len(getattr(event, name)) > MAX_ID_CHARS:
             return f"{name} has more than {MAX_ID_CHARS} characters."
@@ -28,8 +33,9 @@ def unsound(event: Event) -> str:
 
 
 @cache
-def _fields(kind: type[Event]) -> tuple[tuple[str, ...], tuple[tuple[str, int, bool], ...], bool]:
-    """What to look at in events of a kind: ids; numbers with their limits and whether they may be below 0; embeddings.
+def _fields(kind: type[Event]) -> tuple[tuple[str, ...], tuple[tuple[str, int, bool], ...], bool, _Sound]:
+    """What to look at in events of a kind: ids; numbers with their limits and whether they may be below 0; embeddings;
+    and a quick look at all of it, which may doubt what is sound.
 
     Once for each kind: every event of the stream passes here.
     """
@@ -42,4 +48,21 @@ def _fields(kind: type[Event]) -> tuple[tuple[str, ...], tuple[tuple[str, int, b
         numbers.append(("position", _INT32, True))
     elif issubclass(kind, VideoPublished):
         numbers += [("length_ms", _INT32, False), ("upload_ms", _FAR_MS, True)]
-    return ids, tuple(numbers), "content_embedding" in present
+    embedded = "content_embedding" in present
+    return ids, tuple(numbers), embedded, _doubtful if embedded else _quick(ids, tuple(numbers))
+
+
+def _quick(ids: tuple[str, ...], numbers: tuple[tuple[str, int, bool], ...]) -> _Sound:
+    """Whether all ids are short and all numbers from 0 to below their limits."""
+    read_ids, read_numbers = attrgetter(*ids), attrgetter(*(name for name, _, _ in numbers))
+    limits = tuple(limit for _, limit, _ in numbers)
+
+    def sound(event: Event) -> bool:
+        values = read_numbers(event)
+        return max(map(len, read_ids(event))) <= MAX_ID_CHARS and min(values) >= 0 and all(map(lt, values, limits))
+
+    return sound
+
+
+def _doubtful(event: Event) -> bool:
+    return False
