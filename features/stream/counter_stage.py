@@ -33,6 +33,7 @@ class CounterWork:
         """Load the newest state; the offset that it includes."""
         held = (await self._inlet.log.bounds(COUNTS))[self.partition]
         offset, watermarks = await self._kept.open(held)
+        self._due_s = asyncio.get_running_loop().time() + self._config.publish_every_s
         self._published = watermarks.pop(_PUBLISHED, 0)
         self._watermarks = watermarks
         self._behind = self._published < offset
