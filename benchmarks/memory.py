@@ -3,7 +3,8 @@
 The eviction rule: a row enters memory when it is used, and only after it was committed to its partition's state file;
 over the bound the least recently used row leaves memory, which costs nothing, since the file has it. One bound,
 KeptConfig.hot_bytes, is divided in equal parts among the partitions that the process holds. Beside the rows there are
-SQLite's page caches (a fixed size a partition) and the catalogue, which is held whole (see docs/operations.md).
+SQLite's page caches and the micro-batches that wait to be folded into tables (each a fixed size a partition), and the
+catalogue, which is held whole (see docs/operations.md).
 
 A process of its own fills state files of both counting stages through the stages' own classes: catalogue entries,
 events through the kernels, commits with event ids. Rows that have left memory are read back and compared with what the
@@ -44,7 +45,8 @@ from features.stream.viewers import apply_viewers, present_traits
 from features.stream.warm import warm_kernels
 
 VIEWERS, VIDEOS, PARTITIONS, BATCH, EVENTS_EACH = 1_000_000, 1_000_000, 4, 2_000, 2
-CACHE_BYTES, ROOM_BYTES = 16 << 20, 96 << 20  # SQLite's pages of a partition; a micro-batch on its way
+CACHE_BYTES, WAITING_BYTES = 16 << 20, 8 << 20  # of a partition: SQLite's pages; what waits for its tables
+ROOM_BYTES = 96 << 20  # micro-batches on their way
 NOW_MS, DIMENSIONS, AUTHORS = 1_790_000_000_000, 32, 50_000
 AT = (0.1, 0.3, 1.0)
 
@@ -54,7 +56,9 @@ class State:
 
     def __init__(self, folder: Path, hot_bytes: int) -> None:
         features = SqliteFeatureStore(Database(folder / "online.db", durable=False), schema_hash())
-        places = Places(SqlitePartitionStates(folder / "work", cache_bytes=CACHE_BYTES), features)
+        places = Places(
+            SqlitePartitionStates(folder / "work", cache_bytes=CACHE_BYTES, waiting_bytes=WAITING_BYTES), features
+        )
         config = KeptConfig(hot_bytes=hot_bytes)
         self.table, self.catalogue_bytes, self._rng = VideoTable(), 0, np.random.default_rng(3)
         self._past, self._embeddings = Past(self.table), self._rng.normal(0, 0.2, (64, DIMENSIONS)).tolist()
@@ -246,11 +250,11 @@ def report(bounded: list[dict[str, float]], whole: dict[str, float], catalogue: 
         for name, dtype in (("viewers", VIEWER_DTYPE), ("videos", COUNTS_DTYPE))
     )
     all_kept = last["peak"] + (rows - last["hot"]) * cost
-    limit = last["base"] + catalogue + bound + 2 * PARTITIONS * CACHE_BYTES + ROOM_BYTES
+    limit = last["base"] + catalogue + bound + 2 * PARTITIONS * (CACHE_BYTES + WAITING_BYTES) + ROOM_BYTES
     print(f"\nevery row in memory: {whole['peak'] * mib:,.0f} MiB at {whole['viewers']:,} viewers, measured;"
           f" {all_kept * mib:,.0f} MiB at {last['viewers']:,}, at {cost:.2f} bytes a byte of rows")  # fmt: skip
     print(f"bound in all: {limit * mib:,.0f} MiB (process {last['base'] * mib:,.0f}, catalogue"
-          f" {catalogue * mib:,.0f}, hot rows, caches, {ROOM_BYTES >> 20} for micro-batches);"
+          f" {catalogue * mib:,.0f}, hot rows, caches, waiting steps, {ROOM_BYTES >> 20} for micro-batches);"
           f" it took {last['seconds']:.0f} s")  # fmt: skip
     line = {"benchmark": "memory", "ratio": round(all_kept / last["peak"], 2)}
     line |= {f"rss_mib_{step['viewers']}": round(step["peak"] * mib) for step in bounded}
