@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _IDLE_MS = (
     600_000  # a member that does not poll for so long leaves, though it lives: loading its state may take a while
 )
+_FETCH_WAIT_MS = 100
 _STAY = (RecordTooLargeError, CorruptRecordException)  # the connection is not to blame
 
 
@@ -242,6 +243,8 @@ class KafkaConsumer:
             heartbeat_interval_ms=self._config.session_ms // 10, rebalance_timeout_ms=self._config.rebalance_ms,
             # The answer to a join comes when all members have let go.
             request_timeout_ms=self._config.rebalance_ms + self._config.answer_ms, max_poll_interval_ms=_IDLE_MS,
+            # What comes for a partition whose last messages were just taken waits for the fetch that is under way.
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             max_partition_fetch_bytes=self._config.fetch_bytes, metadata_max_age_ms=60_000,
         )  # fmt: skip
         try:

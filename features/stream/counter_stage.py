@@ -17,6 +17,7 @@ from features.stream.viewer_stage import Inlet
 # Where the watermarks keep the offset up to which rows were published; sources are 0 and above.
 _PUBLISHED: Final = -1
 _PAGE: Final = 1_000
+_SENT_AT_ONCE: Final = 200  # rows of video.state; a viewer's events wait while they are handed to the driver
 
 
 class CounterWork:
@@ -114,8 +115,8 @@ class CounterWork:
         if self._behind:
             await self._publish_stored()
         keys, offset = list(self._unpublished), self._kept.offset
-        for start in range(0, len(keys), _PAGE):
-            part = {key: self._unpublished[key] for key in keys[start : start + _PAGE]}
+        for start in range(0, len(keys), _SENT_AT_ONCE):
+            part = {key: self._unpublished[key] for key in keys[start : start + _SENT_AT_ONCE]}
             await self._send(part)
             for key, raw in part.items():
                 if self._unpublished.get(key) is raw:
