@@ -140,12 +140,11 @@ async def prepare(settings):
 
 
 async def until_counted(worker, parts):
-    """Until a worker in this process has counted all there is; it tells how far it is, no file is asked."""
+    """Until a worker in this process has counted all there is; it tells how far it is, no file is asked, and Kafka once
+    for each topic: what asks costs processor time too. The counters' topic has all once the viewers' work is done."""
     for role, topic in (("viewers", USER_INTERACTION), ("counters", COUNTS)):
-        while True:
-            ends, lanes = await parts.ends(topic), worker.roles[role]._lanes
-            if len(lanes) == len(ends) and all(lanes[n].done >= end for n, end in enumerate(ends)):
-                break
+        ends, lanes = await parts.ends(topic), worker.roles[role]._lanes
+        while len(lanes) != len(ends) or any(lanes[n].done < end for n, end in enumerate(ends)):
             await asyncio.sleep(0.05)
 
 
