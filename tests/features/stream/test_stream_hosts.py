@@ -173,17 +173,20 @@ def test_a_host_has_one_applier_and_another_takes_over_when_it_ends(tmp_path):
         tasks = [asyncio.create_task(applier.run()) for applier in appliers]
         await asyncio.sleep(0.05)
 
+        async def applied(*due):
+            while [applier.applied for applier in appliers] != list(due):
+                await asyncio.sleep(0.01)
+
         async def publish(version):
             row = CounterRow(entity="video", row=3, packed=rows(version, 1, version)[0:1].tobytes())
             await cluster.log.append(VIDEO_STATE, [Message("video:v3", encode_row(row)), Message("x", b"noise")])
-            await asyncio.sleep(0.1)
 
-        await publish(1)
-        assert [applier.applied for applier in appliers] == [1, 0]
-        tasks[0].cancel()
-        await asyncio.sleep(0.05)
-        await publish(2)
-        assert [applier.applied for applier in appliers] == [1, 1]
+        async with asyncio.timeout(10):
+            await publish(1)
+            await applied(1, 0)
+            tasks[0].cancel()
+            await publish(2)
+            await applied(1, 1)
         assert HostTables(folder).by_entity["video"].records["totals"][3, 0] == 2
         tasks[1].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
