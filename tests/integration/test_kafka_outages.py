@@ -234,6 +234,19 @@ def test_a_broker_that_stands_still_makes_every_call_give_up_in_time_and_all_go_
     asyncio.run(body())
 
 
+def test_a_log_closes_while_its_fetches_wait_to_be_tried_again(stack: Stack, settings: Settings) -> None:
+    async def body() -> None:
+        log = await opened(settings)
+        for partition in range(4):
+            await log.append(MANY, [Message("k", b"1", partition)])
+            assert await log.read(MANY, partition, 0, 10)
+        await killed(stack)
+        await asyncio.sleep(2)
+        await log.close()
+
+    asyncio.run(body())
+
+
 async def until_it_works(call: Callable[[], Awaitable[object]]) -> None:
     """As a caller with backoff does."""
     async with asyncio.timeout(PATIENCE_S):
