@@ -1,4 +1,9 @@
-"""The kernels made ready before a worker joins its groups."""
+"""A process made ready before a worker joins its groups: the kernels, and how often garbage is looked for."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +15,29 @@ from features.layout import COUNTS_DTYPE, VIEWER_DTYPE
 from features.stream.counters import apply_counts, fresh_counts
 from features.stream.messages import CountsBatch
 from features.stream.viewers import Owners, apply_viewers, present_traits, rekey
+
+_RARELY: Final = (50_000, 20, 20)
+
+
+@contextmanager
+def rarely_collected() -> Iterator[None]:
+    """Garbage is looked for after 50,000 new objects, not 700, and not among what is there by now (the catalogue).
+
+    A micro-batch makes some ten thousand that go by themselves: to look among them took a sixth of a worker's time.
+    A second worker in the process leaves it to the first.
+    """
+    before = gc.get_threshold()
+    if before == _RARELY:
+        yield
+        return
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_RARELY)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def warm_kernels() -> None:

@@ -15,7 +15,7 @@ from features.stream.kept_state import KeptConfig, Places
 from features.stream.lane import PartitionWork, StageMetrics
 from features.stream.loop import StageConfig, StageLoop
 from features.stream.viewer_stage import Inlet, ViewerWork
-from features.stream.warm import warm_kernels
+from features.stream.warm import rarely_collected, warm_kernels
 
 
 class Role(Protocol):
@@ -90,6 +90,14 @@ class Worker:
             await asyncio.to_thread(warm_kernels)
             await self.inlet.catalogue.load()
             self._tasks.append(asyncio.create_task(self.inlet.catalogue.follow(), name="catalogue"))
+        with rarely_collected():
+            outcomes = await self._finished()
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+                raise outcome
+
+    async def _finished(self) -> list[object]:
+        """What each role and the follower ended with, after the first of them failed or we were cancelled."""
         self._tasks += [asyncio.create_task(role.run(), name=name) for name, role in self.roles.items()]
         try:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -98,9 +106,7 @@ class Worker:
             for task in reversed(self._tasks):
                 task.cancel()
             outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-                raise outcome
+        return list(outcomes)
 
     def metrics(self) -> dict[str, StageMetrics]:
         """What each stage has done, by role."""
