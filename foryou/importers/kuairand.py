@@ -43,6 +43,8 @@ TRAITS: Final = (
 _HISTORY_CHUNK: Final = 400  # viewers; each has up to 50 watches
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
+# What a video is taken to last whose length the source does not say (0 or empty).
+ASSUMED_LENGTH_MS: Final = 60_000
 # The first day of the histories and the last of the impressions, midnight UTC.
 _FIRST_DAY_MS: Final = 1_649_376_000_000
 _LAST_DAY_MS: Final = 1_651_276_800_000
@@ -84,26 +86,28 @@ async def import_kuairand(
     stores: ImportStores,
     progress: OnProgress = silent,
     utc_offset_h: float = CHINA_UTC_OFFSET_H,
+    assumed_length_ms: int = ASSUMED_LENGTH_MS,
 ) -> ImportReport:
     """Put the slice in the folder `path` on the log, and its users into the tables.
 
-    `utc_offset_h` is where a day begins: it dates uploads and counts the rows whose own date differs.
+    `utc_offset_h` is where a day begins: it dates uploads and counts the rows whose own date differs. A video without
+    a length is kept with `assumed_length_ms`, and rejected with its rows where that is 0.
     Raises InputError for a missing folder, file or column.
     """
     require_files(path, FILES)
     job, catalogue = Job(stores, SOURCE, progress), Catalogue()
-    reading = str(utc_offset_h)
+    reading = f"{utc_offset_h} {assumed_length_ms}"
     users = _Users(UserBuild(stores.tables, _COLUMNS.validate_python(_USERS), TRAITS, ("signup_ms",)))
     await job.file(path / FILES[0], users, ("user_id", "register_days", *TRAITS))
     video_columns = _COLUMNS.validate_python(_VIDEOS)
-    videos = _Videos(VideoBuild(SOURCE, video_columns, utc_offset_h, catalogue))
+    videos = _Videos(VideoBuild(SOURCE, video_columns, utc_offset_h, catalogue), assumed_length_ms)
     await job.file(path / FILES[1], videos, (*_SOURCE_VIDEO_COLUMNS,), reading)
     history = HistoryBuild(SOURCE, catalogue.lengths, _FIRST_DAY_MS - int(utc_offset_h * _HOUR_MS))
     await job.file(path / FILES[2], history, HistoryBuild.columns, reading, chunk_rows=_HISTORY_CHUNK)
     mapping = Mapping(name=SOURCE, columns=_COLUMNS.validate_python(_IMPRESSIONS))
     log = LogBuild(SOURCE, mapping, catalogue, stores.tables, stores.clock())
     columns = (*_IMPRESSIONS.values(), *_BESIDE)
-    await job.log(path / FILES[3], _Impressions(log, utc_offset_h), columns, reading)
+    await job.log(path / FILES[3], _Impressions(log, utc_offset_h, assumed_length_ms), columns, reading)
     job.report.users, job.report.videos = len(users.ids), len(catalogue.authors)
     return job.finish()
 
@@ -137,17 +141,21 @@ class _Users:
 
 
 class _Videos:
-    """Videos, whose topic is the first of their tags."""
+    """Videos, whose topic is the first of their tags, and whose length is assumed where there is none."""
 
     remember = True
 
-    def __init__(self, inner: VideoBuild) -> None:
-        self._inner = inner
+    def __init__(self, inner: VideoBuild, assumed_length_ms: int) -> None:
+        self._inner, self._assumed_ms = inner, assumed_length_ms
 
     async def build(self, batch: Any) -> Built:
         """As VideoBuild, with the column first_tag."""
         first = [(tags or "").split(",")[0] for tags in batch.column("tag").to_pylist()]
-        return await self._inner.build(batch.append_column("first_tag", pa.array(first, pa.string())))
+        batch, assumed = _with_lengths(batch, "video_duration", self._assumed_ms)
+        built = await self._inner.build(batch.append_column("first_tag", pa.array(first, pa.string())))
+        if assumed:
+            built.notes["videos of an assumed length"] = assumed
+        return built
 
 
 class _Impressions:
@@ -155,15 +163,28 @@ class _Impressions:
 
     remember = False
 
-    def __init__(self, inner: LogBuild, utc_offset_h: float) -> None:
-        self._inner, self._offset_h = inner, utc_offset_h
+    def __init__(self, inner: LogBuild, utc_offset_h: float, assumed_length_ms: int) -> None:
+        self._inner, self._offset_h, self._assumed_ms = inner, utc_offset_h, assumed_length_ms
 
     async def build(self, batch: Any) -> Built:
         """As LogBuild."""
+        batch, assumed = _with_lengths(batch, "duration_ms", self._assumed_ms)
         built = await self._inner.build(batch)
+        if assumed:
+            built.notes["impressions of an assumed length"] = assumed
         both = batch.filter(pc.and_(batch.column("time_ms").is_valid(), batch.column("date").is_valid()))
         days = day_of(np.array(both.column("time_ms"), np.int64), self._offset_h)
         differ = int((days != np.array(both.column("date"), np.int64)).sum())
         if differ:
             built.notes["dates that differ from time_ms"] = differ
         return built
+
+
+def _with_lengths(batch: Any, column: str, assumed_ms: int) -> tuple[Any, int]:
+    """The batch with `assumed_ms` where the column is empty or zero, and in how many rows (none where it is 0)."""
+    if not assumed_ms:
+        return batch, 0
+    lengths = pc.cast(batch.column(column), pa.float64(), safe=False)
+    unknown = pc.fill_null(pc.equal(pc.fill_null(pc.if_else(pc.is_nan(lengths), 0.0, lengths), 0.0), 0.0), True)
+    filled = pc.if_else(unknown, float(assumed_ms), lengths)
+    return batch.set_column(batch.schema.get_field_index(column), column, filled), int(pc.sum(unknown).as_py() or 0)

@@ -12,7 +12,7 @@ from core.errors import NotFound
 from core.events import AnyEvent, Impression, Like, VideoPublished, Watch, kind_of
 from foryou.importers import ImportReport, ImportStores, import_kuairand
 from foryou.importers.history import PREFIX, match_from_end
-from foryou.importers.kuairand import SOURCE, day_of
+from foryou.importers.kuairand import ASSUMED_LENGTH_MS, SOURCE, day_of
 from tests.importers.made_logs import events_in, open_stores
 
 
@@ -39,7 +39,7 @@ def events(imported: tuple[ImportStores, ImportReport]) -> list[AnyEvent]:
 def kept(folder: Path) -> pd.DataFrame:
     """The rows that should become events, by pandas."""
     rows = pd.read_parquet(folder / "impressions_0425_0430.parquet").drop_duplicates()
-    rows = rows[rows.duration_ms > 0]
+    rows["duration_ms"] = rows.duration_ms.where(rows.duration_ms > 0, ASSUMED_LENGTH_MS)
     return rows.drop_duplicates(["user_id", "video_id", "time_ms"])
 
 
@@ -50,15 +50,17 @@ def test_what_is_dropped_is_counted(imported: tuple[ImportStores, ImportReport])
     assert report.rows == 94_784
     assert report.exact_duplicates == 2_750
     assert report.duplicates == 2_750 + 229  # 229 differ in nothing but the hour or a stay time
-    assert report.rejected == Counter({"length_ms is not above zero": 1_665, "length_ms is missing": 239})
+    assert report.rejected == Counter()
+    assert report.notes["videos of an assumed length"] == 239
+    assert report.notes["impressions of an assumed length"] == 1_665
     assert report.notes["dates that differ from time_ms"] == 785
-    assert (report.videos, report.users) == (7_583 - 239, 27_285)
+    assert (report.videos, report.users) == (7_583, 27_285)
 
 
 @pytest.mark.data
 def test_every_kept_row_is_an_impression_with_its_reactions(events: list[AnyEvent], kept: pd.DataFrame) -> None:
     counts = Counter(kind_of(event) for event in events if not event.event_id.startswith(PREFIX))
-    assert counts["impression"] == counts["watch"] == len(kept) == 90_140
+    assert counts["impression"] == counts["watch"] == len(kept) == 91_805
     assert counts["like"] == kept.is_like.sum()
     assert counts["comment"] == kept.is_comment.sum()
     assert counts["share"] == kept.is_forward.sum()
@@ -114,7 +116,7 @@ def test_histories_end_at_the_last_time_in_the_order_given(events: list[AnyEvent
 def test_a_second_import_adds_nothing(imported: tuple[ImportStores, ImportReport], folder: Path) -> None:
     stores, first = imported
     again = asyncio.run(import_kuairand(folder, stores))
-    assert (again.events, again.known) == (0, 90_140)
+    assert (again.events, again.known) == (0, 91_805)
     assert (again.rejected, again.duplicates) == (first.rejected, first.duplicates)
 
 
