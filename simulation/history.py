@@ -48,8 +48,9 @@ HOURLY_ACTIVITY = np.array(
 FOLLOW_ROOM_SHARE = 0.03  # follows made in the log, at most, for each impression
 BLOCK_ROWS = 65_536
 
-# Sessions in a row without a view, in the last hour, after which the world is taken to be watched to its end.
-PATIENCE = 100
+# When the world is taken to be watched to its end, in its last hour:
+BARREN = 100  # sessions for one view between them are barren
+PATIENCE = 20  # barren sessions of each viewer in a row
 
 
 class LoggedHistory:
@@ -143,7 +144,7 @@ class LoggedHistory:
         last = days_left == 0 and hour == 23
         running = np.cumsum(rate[: int(np.searchsorted(world.viewers.signup_ms, start_ms + HOUR_MS))])
         target = left if last else left * HOURLY_ACTIVITY[hour] / ahead
-        trend, fruitless = world.trend(start_ms), 0
+        trend, barren = world.trend(start_ms), 0
         while target > 0 and running[-1] > 0:
             plan = self._plan(running, start_ms, target, left)
             first, made = 0, 0
@@ -167,8 +168,8 @@ class LoggedHistory:
                 )
                 made += n
                 yield rows[:n]
-            fruitless = 0 if made else fruitless + 1
-            if last and fruitless > PATIENCE:
+            barren = barren + len(plan.viewer) if made * BARREN < len(plan.viewer) else 0
+            if last and barren > PATIENCE * len(running):
                 raise InputError(
                     f"The world's viewers have seen nearly every one of its {len(world.videos):,} videos with"
                     f" {left:,} impressions to go; ask for more videos or viewers, or for fewer impressions."
@@ -181,7 +182,7 @@ class LoggedHistory:
     def _plan(self, running: NDArray[np.float64], start_ms: int, target: float, budget: int) -> Plan:
         """Sessions of about `target` views; viewers by activity, starts within the hour."""
         rng = self._schedule_rng
-        mean_views = max(self.written, 1) / max(self._sessions, 1) if self._sessions > 50 else 20.0
+        mean_views = max(self.written / self._sessions, 1.0) if self._sessions > 50 else 20.0
         count = int(rng.poisson(target / mean_views)) + int(target == budget)
         viewer = np.searchsorted(running, rng.random(count) * running[-1], side="right")
         start = np.sort(start_ms + (rng.random(count) * HOUR_MS).astype(np.int64))
