@@ -27,7 +27,8 @@ from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
 from feeds.tower_pair import TowerPair
 from ranking.bins import SharedBins
-from ranking.heads import HeadConfig, TrainedHeads, train_heads
+from ranking.head_config import HeadConfig
+from ranking.heads import TrainedHeads, train_heads
 from ranking.value_model import DEFAULT_WEIGHTS, ValueModel
 
 VIDEOS, AUTHORS, TOPICS, DIM, NEIGHBOURS = 50_000, 6_000, 40, 64, 50

@@ -9,7 +9,8 @@ import lightgbm as lgb
 import numpy as np
 
 from ranking.bins import SharedBins
-from ranking.heads import HeadConfig, TrainedHeads, train_heads
+from ranking.head_config import HeadConfig
+from ranking.heads import TrainedHeads, train_heads
 
 FEATURES, HEADS, TREES, LEAVES = 100, 6, 200, 31
 CANDIDATES = (500, 1000)

@@ -181,13 +181,17 @@ class BatchDriver:
     def _count_in_log_order(self) -> None:
         """Count everything again as a stream does: late events of a log would else be rounded otherwise, and a row
         that serving starts from would not be what a replay of the log leads to."""
+        self.forget()
+        count_events(self.state, self.events, self.records)
+
+    def forget(self) -> None:
+        """Empty all state but the viewers' profiles, so that the log can be replayed again."""
         known = {name: self.records[name].copy() for name in ("profile", "traits")}
         self.records[:] = 0
         for name, codes in known.items():
             self.records[name] = codes
         for counters in (self.state.videos, self.state.authors, self.state.trends):
             counters.records[:] = 0
-        count_events(self.state, self.events, self.records)
 
     def watches(self) -> tuple[Array, Array, Array, Array]:
         """All watches by (viewer, time): indptr [viewers+1], video, time_ms and history bits [watches]."""

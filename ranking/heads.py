@@ -3,23 +3,22 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from core.arrays import Array, Float64
 from core.errors import InputError
 from ranking.bins import Codes, SharedBins
 from ranking.calibration import Calibrator, Identity, Method, fit_calibrator
 from ranking.forest import Forest
+from ranking.head_config import HeadConfig
 from ranking.labels import Part
 from ranking.ranker import Ranker
-from ranking.trees import MAX_CODE, MAX_LEAVES
+from ranking.trees import MAX_CODE
 
-Objective = Literal["binary", "mean", "median"]
 Progress = Callable[[str, int, int, float | None], None]
 """Called with (head, iteration, rounds, validation metric or None) after each iteration."""
 
@@ -40,34 +39,6 @@ _DATASET = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-
-
-class HeadConfig(BaseModel):
-    """What a head predicts and how it is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The head's name in predictions and weights.")
-    objective: Objective = Field(default="binary", description="A probability, or mean or median of an amount.")
-    label: str = Field(default="", description="The label column; empty: the head's own name.")
-    leaves: int = Field(default=31, ge=2, le=MAX_LEAVES, description="Leaves of a tree at most.")
-    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Shrinkage of each tree.")
-    rounds: int = Field(default=300, ge=1, description="Trees at most.")
-    early_stopping_rounds: int = Field(default=20, ge=0, description="Trees without a better metric; 0: never stop.")
-    min_rows_in_leaf: int = Field(default=50, ge=1, description="Training rows of a leaf at least.")
-    feature_share: float = Field(default=1.0, gt=0, le=1, description="Share of the features that a tree may use.")
-    min_positives: int = Field(default=100, ge=0, description="Training labels above 0; fewer skip the head.")
-    monotone: Mapping[str, Literal[-1, 1]] = Field(
-        default_factory=dict,
-        description="Features that may only raise (1) or lower (-1) it; NaN counts as lowest.",
-    )
-    calibration: Method | None = Field(default=None, description="None: platt, linear, identity by objective.")
-    seed: int = Field(default=0, ge=0, description="Seed of LightGBM's random choices.")
-
-    @property
-    def column(self) -> str:
-        """The label column that the head reads."""
-        return self.label or self.name
 
 
 @dataclass(frozen=True)
@@ -206,8 +177,10 @@ class _Datasets:
     def fit(self, config: HeadConfig, progress: Progress | None) -> TrainedHead:
         """Train one head."""
         began = time.perf_counter()
-        train_set = _labelled(self.train_set, self.train, config.column)
-        valid_set = _labelled(self.valid_set, self.valid, config.column)
+        observed = self.train.observed(config.column, binary=config.objective == "binary")
+        bound = config.bound(observed)
+        train_set = _labelled(self.train_set, self.train, config, bound)
+        valid_set = _labelled(self.valid_set, self.valid, config, bound)
         curve: list[float] = []
         booster = lgb.train(
             self.params | _booster_params(config, self.feature_names),
@@ -218,7 +191,6 @@ class _Datasets:
         )
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
         gain = booster.feature_importance("gain", iteration=best)
-        observed = self.train.observed(config.column, binary=config.objective == "binary")
         return TrainedHead(
             config=config,
             model=booster.model_to_string(num_iteration=best),
@@ -232,12 +204,12 @@ class _Datasets:
         )
 
 
-def _labelled(binned: lgb.Dataset, part: Part, column: str) -> lgb.Dataset:
-    """The rows of a binned dataset whose label is observed, with label and weight."""
-    rows = part.rows(column)
+def _labelled(binned: lgb.Dataset, part: Part, config: HeadConfig, bound: float) -> lgb.Dataset:
+    """The rows of a binned dataset whose label is observed, with target and weight."""
+    rows = part.rows(config.column)
     if rows.size < len(part.codes):
         binned = binned.subset(rows.tolist()).construct()
-    binned.set_label(np.asarray(part.labels[column], np.float32)[rows])
+    binned.set_label(config.target(part.labels[config.column][rows], bound).astype(np.float32))
     # Not set_weight: it keeps the weights of the head before when it is given none.
     weights = None if part.weights is None else np.asarray(part.weights, np.float32)[rows]
     binned.set_field("weight", weights)
@@ -264,7 +236,7 @@ def _fit_head_calibrator(config: HeadConfig, scores: Float64, labels: Array) -> 
     method = config.calibration or _CALIBRATION[config.objective]
     if method == "identity":
         return Identity(probability=config.objective == "binary")
-    return fit_calibrator(method, scores, labels)
+    return fit_calibrator(method, scores, config.target(labels))
 
 
 def _booster_params(config: HeadConfig, feature_names: Sequence[str]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "skip": 0.0,
         "comment": 0.0,
         "watch_time": 0.0,
+        "watch_mean": 0.0,
+        "watch_rank": 0.0,
     }
 )
 KNOWN_HEADS = tuple(DEFAULT_WEIGHTS)
@@ -36,7 +38,7 @@ class ValueModelConfig(BaseModel):
 
     weights: dict[str, FiniteFloat] = Field(
         default_factory=lambda: dict(DEFAULT_WEIGHTS),
-        description="Value of one unit of the head's prediction (probability 1, ratio 1, 1 s).",
+        description="Value of one unit of the head's prediction (probability 1, ratio 1, 1 s, log 1 s).",
     )
 
 

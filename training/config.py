@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from candidate_gen.item_to_item import ItemToItemConfig
 from candidate_gen.tower_config import TowerConfig
-from ranking.heads import HeadConfig
+from ranking.head_config import HeadConfig
 from ranking.value_model import DEFAULT_WEIGHTS
 
 _COMMON = ("long_view", "click", "skip")
@@ -12,23 +12,26 @@ _RARE = ("like", "comment", "share", "follow", "negative")
 
 
 def default_heads(rounds: int, seed: int, feature_share: float = 0.5) -> tuple[HeadConfig, ...]:
-    """The heads of every action, the mean watch ratio and the median watch time.
+    """The heads of every action, the mean watch ratio, and the watch time three ways: its median (absolute error), its
+    mean (squared error, of a target clipped at 99.9%) and its order (log seconds).
 
     Heads of rare actions get small trees over many rows: with large ones they learn noise, which the value model
     then multiplies by their large weights.
     """
     common = {
-        "rounds": rounds, "seed": seed, "leaves": 31, "learning_rate": 0.08, "min_rows_in_leaf": 60,
-        "feature_share": feature_share,
+        "rounds": rounds, "seed": seed, "leaves": 31, "learning_rate": 0.05, "min_rows_in_leaf": 60,
+        "feature_share": feature_share, "early_stopping_rounds": 30,
     }  # fmt: skip
     rare = {
-        "rounds": 2 * rounds, "seed": seed, "leaves": 6, "learning_rate": 0.05, "min_rows_in_leaf": 400,
-        "feature_share": 0.8 * feature_share,
+        "rounds": 2 * rounds, "seed": seed, "leaves": 6, "learning_rate": 0.05, "min_rows_in_leaf": 200,
+        "feature_share": 0.8 * feature_share, "early_stopping_rounds": 30,
     }  # fmt: skip
     heads = [HeadConfig(name=name, **common) for name in _COMMON]
     heads += [HeadConfig(name=name, **rare) for name in _RARE]
     heads.append(HeadConfig(name="watch_ratio", objective="mean", **common))
     heads.append(HeadConfig(name="watch_time", objective="median", **common))
+    heads.append(HeadConfig(name="watch_mean", label="watch_time", objective="mean", clip_quantile=0.999, **common))
+    heads.append(HeadConfig(name="watch_rank", label="watch_time", objective="mean", scale="log", **common))
     return tuple(heads)
 
 
@@ -54,7 +57,7 @@ class TrainConfig(BaseModel):
     valid_share: float = Field(0.12, gt=0, lt=1, description="share of the impressions that stop and calibrate")
     max_head_rows: int = Field(500_000, ge=1, description="most rows that heads are trained on; a sample beyond")
     min_logged_rows: int = Field(20_000, ge=1, description="fewest joined rows on which heads are fitted")
-    rounds: int = Field(200, ge=1, description="trees of a head at most")
+    rounds: int = Field(300, ge=1, description="trees of a head at most")
     feature_share: float = Field(0.5, gt=0, le=1, description="share of the features that a tree may use")
     refit_towers: bool = Field(True, description="train the served towers again on everything before the test")
     towers: TowerConfig = Field(default_factory=TowerConfig)

@@ -52,6 +52,15 @@ def within(group: Array, bucket: Array) -> Array:
     return np.asarray(np.unique(group, return_inverse=True)[1].astype(np.int64) * len(codes) + codes)
 
 
+def debiased_gauc(amount: Array, score: Array, group: Array, bucket: Array) -> float:
+    """GAUC of "watched longer than the median of its bucket of lengths", among rows of one group and one bucket: what
+    is left when long videos cannot win by being long (after Zhan et al., KDD 2022)."""
+    median = np.array(
+        [np.median(amount[bucket == one]) if (bucket == one).any() else 0 for one in range(bucket.max() + 1)]
+    )
+    return grouped_auc((amount > median[bucket]).astype(float), score, within(group, bucket))
+
+
 def logloss(label: Array, probability: Array) -> float:
     """Mean negative log likelihood, probabilities clipped at 1e-7."""
     p = np.clip(probability, 1e-7, 1 - 1e-7)

@@ -1,6 +1,8 @@
 """Fits the ranker: features and cross features to codes, all heads on shared bins, calibration on the last part."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,15 +11,19 @@ from features.dataset import Rows
 from features.definitions import NAMES
 from feeds.bundle import RANKER_NAMES
 from ranking.bins import Codes, SharedBins
+from ranking.head_config import HeadConfig
 from ranking.heads import TrainedHeads, train_heads
 from ranking.ranker import Ranker
 from training.config import TrainConfig
 from training.cross import CrossFeatures
-from training.progress import Progress
+from training.progress import Progress, silent
 from training.split import Split
 
 _CHUNK = 65_536
 _BIN_SAMPLE = 200_000
+
+Matrix = Callable[[Array], Float32]
+"""The ranker's matrix of row numbers: [index, names] float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,12 @@ def ranker_matrix(rows: Rows, index: Array, cross: CrossFeatures, records: Array
     return out
 
 
-def codes_of(rows: Rows, index: Array, cross: CrossFeatures, records: Array, bins: SharedBins) -> Codes:
+def codes_of(matrix: Matrix, index: Array, bins: SharedBins) -> Codes:
     """Codes of impressions in chunks, so that the floats are never all in memory. [index, names] uint8"""
-    out = np.empty((len(index), len(RANKER_NAMES)), np.uint8)
+    out = np.empty((len(index), bins.features), np.uint8)
     for start in range(0, len(index), _CHUNK):
         part = index[start : start + _CHUNK]
-        out[start : start + len(part)] = bins.codes(ranker_matrix(rows, part, cross, records))
+        out[start : start + len(part)] = bins.codes(matrix(part))
     return out
 
 
@@ -64,21 +70,38 @@ def fit_ranking(
     valid = rows.select(watched & (rows.time_ms >= split.valid_from_ms) & (rows.time_ms < split.test_from_ms))
     if len(train) > config.max_head_rows:
         train = np.sort(rng.choice(train, config.max_head_rows, replace=False))
+    matrix = partial(ranker_matrix, rows, cross=cross, records=records)
+    return fit_heads(matrix, rows.labels, train, valid, config, progress, weights)
+
+
+def fit_heads(
+    matrix: Matrix,
+    labels: Mapping[str, Array],
+    train: Array,
+    valid: Array,
+    config: TrainConfig,
+    progress: Progress = silent,
+    weights: Array | None = None,
+    heads: tuple[HeadConfig, ...] = (),
+) -> RankingFit:
+    """All heads of `config`, or some `heads`, on rows `train`, stopped and calibrated on `valid`.
+
+    Labels and `weights` go by row number."""
+    rng = np.random.default_rng(config.seed)
     sample = np.sort(rng.choice(train, min(len(train), _BIN_SAMPLE), replace=False))
-    bins = SharedBins.fit(ranker_matrix(rows, sample, cross, records))
-    train_codes = codes_of(rows, train, cross, records, bins)
-    valid_codes = codes_of(rows, valid, cross, records, bins)
-    labels = {name: label[train] for name, label in rows.labels.items()}
-    valid_labels = {name: label[valid] for name, label in rows.labels.items()}
-    heads = config.heads
+    bins = SharedBins.fit(matrix(sample))
+    train_codes, valid_codes = codes_of(matrix, train, bins), codes_of(matrix, valid, bins)
+    valid_labels = {name: label[valid] for name, label in labels.items()}
+    heads = heads or config.heads
 
     def report(head: str, iteration: int, rounds: int, metric: float | None) -> None:
         number = next(at for at, one in enumerate(heads) if one.name == head)
         progress("ranking heads", 100 * number + 100 * iteration // rounds, 100 * len(heads))
 
     trained = train_heads(
-        train_codes, labels, valid_codes, valid_labels, RANKER_NAMES, heads,
-        weights=None if weights is None else weights[train], threads=config.threads, progress=report,
+        train_codes, {name: label[train] for name, label in labels.items()}, valid_codes, valid_labels,
+        RANKER_NAMES, heads, weights=None if weights is None else weights[train], threads=config.threads,
+        progress=report,
     )  # fmt: skip
     progress("ranking heads", 100 * len(heads), 100 * len(heads))
     return RankingFit(trained.ranker(bins, valid_codes, valid_labels), trained, train, valid)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ranking.bins import SharedBins
-from ranking.heads import HeadConfig, TrainedHeads, train_heads
+from ranking.head_config import HeadConfig
+from ranking.heads import TrainedHeads, train_heads
 
 NAMES = ("taste", "length", "age", "count", "noise", "flat")
 CONFIGS = (

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from ranking.heads import HeadConfig, train_heads
+from ranking.head_config import HeadConfig
+from ranking.heads import train_heads
 
 
 @pytest.fixture
@@ -177,3 +178,21 @@ def test_the_calibration_of_a_head_follows_its_objective(trained, valid, bins):
     isotonic = replace(like, config=like.config.model_copy(update={"calibration": "isotonic"}))
     other = replace(trained, heads={"like": isotonic})
     assert other.calibrators(bins.codes(valid.values), valid.labels)["like"].method == "isotonic"
+
+
+def test_a_target_is_clipped_at_the_training_quantile_and_then_on_the_heads_scale():
+    label = np.array([0.0, 1.0, 2.0, 3.0, 100.0])
+    clipped = HeadConfig(name="watch_mean", objective="mean", clip_quantile=0.75)
+    assert clipped.bound(label) == 3.0
+    assert clipped.target(label, 3.0).tolist() == [0, 1, 2, 3, 3]
+    logged = HeadConfig(name="watch_rank", objective="mean", scale="log")
+    assert logged.bound(label) == np.inf
+    np.testing.assert_allclose(logged.target(label), np.log([1, 2, 3, 4, 101]))
+
+
+def test_a_log_head_predicts_log_amounts_calibrated_on_their_scale(fit, valid, bins):
+    trained = fit(HeadConfig(name="watch_rank", label="seconds", objective="mean", scale="log", rounds=40))
+    ranker = trained.ranker(bins, bins.codes(valid.values), valid.labels)
+    prediction, wanted = ranker.predict(valid.values)["watch_rank"], np.log1p(valid.labels["seconds"])
+    assert prediction.mean() == pytest.approx(np.nanmean(wanted), rel=1e-6)
+    assert np.corrcoef(prediction, wanted)[0, 1] > 0.2

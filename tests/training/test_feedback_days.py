@@ -18,7 +18,8 @@ from features.definitions import NAMES
 from features.layout import DAY_MS, HOUR_MS
 from features.logged import logged_slate
 from ranking.bins import SharedBins
-from ranking.heads import HeadConfig, train_heads
+from ranking.head_config import HeadConfig
+from ranking.heads import train_heads
 from tests.features.served_world import ServedWorld
 from tests.training.feedback_world import DAY, NOON_MS, Feedback, run
 from training.feedback import files

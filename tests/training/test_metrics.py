@@ -10,6 +10,7 @@ from training.metrics import (
     auc,
     calibration_error,
     calibration_floor,
+    debiased_gauc,
     grouped_auc,
     logloss,
     mae,
@@ -140,3 +141,12 @@ def test_gini_is_the_mean_difference_of_creators_over_twice_the_mean() -> None:
     slow = np.abs(places[:, None] - places[None, :]).mean() / (2 * places.mean())
     assert creator_gini(lists, author, 7) == pytest.approx(slow)
     assert creator_gini(np.zeros((3, 2), np.int64), np.zeros(1, np.int64), 1) == pytest.approx(0.0)
+
+
+def test_debiased_gauc_asks_who_watched_longer_than_usual_for_the_length() -> None:
+    amount, bucket = np.array([1.0, 3.0, 10.0, 30.0]), np.array([0, 0, 1, 1])
+    group = np.zeros(4, np.int64)
+    # Medians 2 and 20: rows 1 and 3 are above. Ranking by length alone orders neither bucket: ties, one half each.
+    assert debiased_gauc(amount, np.array([0.0, 0.0, 1.0, 1.0]), group, bucket) == pytest.approx(0.5)
+    assert debiased_gauc(amount, np.array([0.1, 0.2, 0.8, 0.9]), group, bucket) == pytest.approx(1.0)
+    assert debiased_gauc(amount, np.array([0.1, 0.2, 0.9, 0.8]), group, bucket) == pytest.approx(0.5)
