@@ -163,16 +163,15 @@ class _Datasets:
 
     @classmethod
     def bin(cls, train: Part, valid: Part, names: Sequence[str], threads: int) -> "_Datasets":
-        """Bin once. A ladder of all codes is the reference, so that no bin depends on a sample."""
+        """Bin once, each code that a sample of the training rows holds; a code between two of them joins one.
+
+        Only rows that LightGBM binned itself are trained on: sets made after a reference of few distinct values
+        have histograms of rows that are not there (4.7.0: failed checks, endless loops, broken memory).
+        """
         params = {**_DATASET, "num_threads": threads}
-        top = np.maximum(train.codes.max(axis=0), valid.codes.max(axis=0)).astype(np.float32)
-        ladder = np.minimum(np.arange(MAX_CODE, dtype=np.float32)[:, None], top[None, :])
-        reference = lgb.Dataset(ladder, np.zeros(MAX_CODE), params=params).construct()
-        sets = [
-            lgb.Dataset(_Rows(part.codes), np.zeros(len(part.codes)), reference, params=params)
-            for part in (train, valid)
-        ]
-        return cls(train, valid, names, params, sets[0].construct(), sets[1].construct())
+        train_set = lgb.Dataset(_Rows(train.codes), np.zeros(len(train.codes)), params=params).construct()
+        valid_set = train_set.create_valid(_Rows(valid.codes), np.zeros(len(valid.codes)), params=params).construct()
+        return cls(train, valid, names, params, train_set, valid_set)
 
     def fit(self, config: HeadConfig, progress: Progress | None) -> TrainedHead:
         """Train one head."""
@@ -225,7 +224,7 @@ class _Rows(lgb.Sequence):
         self._codes = codes
 
     def __getitem__(self, rows: int | slice | list[int]) -> NDArray[Any]:
-        return self._codes[rows].astype(np.float32)
+        return self._codes[rows].astype(np.float64)
 
     def __len__(self) -> int:
         return int(self._codes.shape[0])

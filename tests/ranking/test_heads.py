@@ -61,6 +61,26 @@ def test_every_code_is_a_bin_so_that_thresholds_separate_whole_codes(trained):
         assert ((thresholds - below < 0.51) & (below >= 0) & (below < 255)).all()
 
 
+@pytest.mark.parametrize("rows", [300, 1_000, 3_000])
+def test_codes_of_few_values_give_sound_trees_on_few_rows_and_on_many(rows):
+    """A head's own means: whatever rows a leaf holds, before shrinkage it predicts their log odds."""
+    rng = np.random.default_rng(rows)
+    codes = rng.integers(0, 5, (rows, 40)).astype(np.uint8)
+    label = (rng.random(rows) < 0.1 + 0.15 * codes[:, 0]).astype(float)
+    names = tuple(f"f{number}" for number in range(40))
+    config = HeadConfig(name="one", leaves=4, min_rows_in_leaf=20, rounds=1, learning_rate=1.0, min_positives=5)
+    trained = train_heads(codes, {"one": label}, codes, {"one": label}, names, [config], threads=1)
+    tree = lgb.Booster(model_str=trained.heads["one"].model)
+    leaf, score = tree.predict(codes, pred_leaf=True)[:, 0], tree.predict(codes, raw_score=True)
+    start = np.log(label.mean() / (1 - label.mean()))
+    for number in np.unique(leaf):
+        inside = leaf == number
+        assert inside.sum() >= 20
+        # One Newton step from the mean: sum of residuals over sum of p (1 - p).
+        step = (label[inside] - label.mean()).sum() / (inside.sum() * label.mean() * (1 - label.mean()))
+        assert score[inside][0] == pytest.approx(start + step, rel=1e-5)
+
+
 def test_training_twice_gives_the_same_model(trained, fit):
     again = fit(trained.heads["like"].config, trained.heads["watch_ratio"].config)
     assert again.heads["like"].model == trained.heads["like"].model
