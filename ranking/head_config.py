@@ -31,6 +31,8 @@ class HeadConfig(BaseModel):
     early_stopping_rounds: int = Field(default=20, ge=0, description="Trees without a better metric; 0: never stop.")
     min_rows_in_leaf: int = Field(default=50, ge=1, description="Training rows of a leaf at least.")
     feature_share: float = Field(default=1.0, gt=0, le=1, description="Share of the features that a tree may use.")
+    row_share: float = Field(default=1.0, gt=0, le=1, description="Share of the rows that a tree sees.")
+    members: int = Field(default=1, ge=1, description="Models with seeds of their own, whose scores are averaged.")
     min_positives: int = Field(default=100, ge=0, description="Training labels above 0; fewer skip the head.")
     monotone: Mapping[str, Literal[-1, 1]] = Field(
         default_factory=dict,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.arrays import Array, Float64
 from core.errors import InputError
+from ranking.averaging import averaged
 from ranking.bins import Codes, SharedBins
 from ranking.calibration import Calibrator, Identity, Method, fit_calibrator
 from ranking.forest import Forest
@@ -43,7 +44,8 @@ _DATASET = {
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """`model`: LightGBM's text up to `best_iteration`; `curve`: validation metric of each round."""
+    """`model`: LightGBM's text up to the best iteration, the mean of the members; `best_iteration` and `curve`, the
+    validation metric of each round, are those of the first."""
 
     config: HeadConfig
     model: str
@@ -180,26 +182,39 @@ class _Datasets:
         bound = config.bound(observed)
         train_set = _labelled(self.train_set, self.train, config, bound)
         valid_set = _labelled(self.valid_set, self.valid, config, bound)
-        curve: list[float] = []
-        booster = lgb.train(
-            self.params | _booster_params(config, self.feature_names),
-            train_set,
-            config.rounds,
-            valid_sets=[valid_set],
-            callbacks=_callbacks(config, curve, progress),
-        )
-        best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
-        gain = booster.feature_importance("gain", iteration=best)
+        curves: list[list[float]] = [[] for _ in range(config.members)]
+        boosters = [self._member(config, m, train_set, valid_set, curves[m], progress) for m in range(config.members)]
+        best = [b.best_iteration if b.best_iteration > 0 else b.current_iteration() for b in boosters]
+        parts = list(zip(boosters, best, strict=True))
+        gain = np.sum([b.feature_importance("gain", iteration=trees) for b, trees in parts], axis=0)
         return TrainedHead(
             config=config,
-            model=booster.model_to_string(num_iteration=best),
-            best_iteration=best,
+            model=averaged([b.model_to_string(num_iteration=trees) for b, trees in parts]),
+            best_iteration=best[0],
             metric=_METRIC[config.objective],
-            curve=tuple(curve),
+            curve=tuple(curves[0]),
             gain=dict(zip(self.feature_names, map(float, gain), strict=True)),
             train_rows=observed.size,
             train_positives=int((observed > 0).sum()),
             seconds=time.perf_counter() - began,
+        )
+
+    def _member(
+        self,
+        config: HeadConfig,
+        number: int,
+        train_set: lgb.Dataset,
+        valid_set: lgb.Dataset,
+        curve: list[float],
+        progress: Progress | None,
+    ) -> lgb.Booster:
+        """One of the head's models, with a seed of its own."""
+        return lgb.train(
+            self.params | _booster_params(config, self.feature_names) | {"seed": config.seed + number},
+            train_set,
+            config.rounds,
+            valid_sets=[valid_set],
+            callbacks=_callbacks(config, curve, progress),
         )
 
 
@@ -247,8 +262,9 @@ def _booster_params(config: HeadConfig, feature_names: Sequence[str]) -> dict[st
         "learning_rate": config.learning_rate,
         "min_data_in_leaf": config.min_rows_in_leaf,
         "feature_fraction": config.feature_share,
-        "seed": config.seed,
     }
+    if config.row_share < 1:
+        params |= {"bagging_fraction": config.row_share, "bagging_freq": 1}
     if config.monotone:
         params["monotone_constraints"] = [config.monotone.get(name, 0) for name in feature_names]
     return params

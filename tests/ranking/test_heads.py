@@ -216,3 +216,16 @@ def test_a_log_head_predicts_log_amounts_calibrated_on_their_scale(fit, valid, b
     prediction, wanted = ranker.predict(valid.values)["watch_rank"], np.log1p(valid.labels["seconds"])
     assert prediction.mean() == pytest.approx(np.nanmean(wanted), rel=1e-6)
     assert np.corrcoef(prediction, wanted)[0, 1] > 0.2
+
+
+def test_members_are_models_of_their_own_seeds_whose_scores_are_averaged(fit, valid, bins):
+    head = HeadConfig(name="like", rounds=15, feature_share=0.5, row_share=0.7, early_stopping_rounds=0, seed=3)
+    codes = bins.codes(valid.values)
+    alone = [fit(head.model_copy(update={"seed": seed})).heads["like"].model for seed in (3, 4)]
+    scores = [lgb.Booster(model_str=model).predict(codes.astype(np.float32), raw_score=True) for model in alone]
+    assert not np.array_equal(*scores)
+    trained = fit(head.model_copy(update={"members": 2}))
+    together = lgb.Booster(model_str=trained.heads["like"].model)
+    assert together.num_trees() == 30
+    np.testing.assert_allclose(trained.forest().scores(codes)[:, 0], np.mean(scores, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(together.predict(codes, raw_score=True), np.mean(scores, axis=0), rtol=1e-12)
