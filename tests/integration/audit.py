@@ -9,7 +9,23 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from core.clock import system_clock
-from core.events import CATALOGUE_EVENTS, Comment, Follow, Like, Share, Unfollow, Unlike, Watch, decode
+from core.events import (
+    CATALOGUE_EVENTS,
+    Block,
+    Comment,
+    Follow,
+    HideAuthor,
+    Impression,
+    Like,
+    NotInterested,
+    Report,
+    Share,
+    Unblock,
+    Unfollow,
+    Unlike,
+    Watch,
+    decode,
+)
 from core.topics import COUNTS, USER_INTERACTION
 from features.layout import (
     ACTIONS,
@@ -25,6 +41,13 @@ from features.packed import record_of
 from foryou.cluster import open_cluster
 
 TOLERANCE = 0.01  # of a decayed sum: fixed point rounds each event and each decay
+COUNTED = (
+    ("impressions", Impression),
+    ("watches", Watch),
+    ("comments", Comment),
+    ("negatives", NotInterested | Report | HideAuthor | Block),
+)
+SETTLED_S = 15.0  # after which a block holds for every replica, whatever is away
 
 
 @dataclass
@@ -37,6 +60,8 @@ class Found:
     stored_twice: list = field(default_factory=list)
     wrong_rows: list = field(default_factory=list)
     wrong_totals: list = field(default_factory=list)
+    wrong_relations: list = field(default_factory=list)
+    shown_though_blocked: list = field(default_factory=list)
 
 
 async def audit(running, record, viewers):
@@ -50,6 +75,8 @@ async def audit(running, record, viewers):
         await _history(cluster, record, viewers, found)
         await _rows(cluster, events, found)
         await _social(cluster, events, found)
+        await _relations(cluster, events, viewers, found)
+        found.shown_though_blocked = list(_shown_though_blocked(record))
         return found
     finally:
         await cluster.close()
@@ -104,14 +131,23 @@ async def _history(cluster, record, viewers, found):
 
 
 async def _rows(cluster, events, found):
-    """Decayed counters and totals of videos and viewers, beside sums in float64."""
-    videos, viewers = defaultdict(list), defaultdict(list)
+    """Decayed counters and totals of videos, authors and viewers, beside sums in float64."""
+    table = cluster.catalogue.table
+    videos, authors, viewers = defaultdict(list), defaultdict(list), defaultdict(list)
     for event in events:
-        if isinstance(event, Watch | Comment | Share) and cluster.catalogue.table.row(event.video_id) >= 0:
+        video = table.row(getattr(event, "video_id", ""))
+        if isinstance(event, Watch) and video < 0:
+            continue  # nothing is known of what was watched: it counts nowhere
+        named = getattr(event, "author_id", "")
+        author = table.authors.code(named) if named else int(table.author[video]) if video >= 0 else 0
+        viewers[event.viewer_id].append(event)
+        if author > 0:
+            authors[table.authors.words[author]].append(event)
+        if video >= 0:
             videos[event.video_id].append(event)
-            viewers[event.viewer_id].append(event)
     for entity, dtype, groups, halves in (
         ("video", COUNTS_DTYPE, videos, VIDEO_HALF_LIVES),
+        ("author", COUNTS_DTYPE, authors, VIDEO_HALF_LIVES),
         ("viewer", VIEWER_DTYPE, viewers, VIEWER_HALF_LIVES),
     ):
         names = sorted(groups)
@@ -128,7 +164,7 @@ async def _rows(cluster, events, found):
 def _faults(row, events, halves):
     for number, (half, length_ms) in enumerate(halves.items()):
         quantum = length_ms // STEPS
-        for action, kind in (("watches", Watch), ("comments", Comment)):
+        for action, kind in COUNTED:
             ages = [row["steps"][number] - event.time_ms // quantum for event in events if isinstance(event, kind)]
             wanted = sum(2.0 ** (-max(age, 0) / STEPS) for age in ages)
             counted = row["counts"][number][ACTIONS.index(action)] / UNIT
@@ -163,6 +199,39 @@ async def _social(cluster, events, found):
     for name, total in zip(names, await totals.videos(names), strict=True):
         if total.likes != liked[name]:
             found.wrong_totals.append((name, "likes", total.likes, liked[name]))
+
+
+async def _relations(cluster, events, viewers, found):
+    """Whom each viewer blocks and hides, beside the last words of the log."""
+    from backends.postgres.tables import PostgresTables
+
+    blocks, hides = (
+        _standing(events, Block, Unblock, "author_id"),
+        _standing(events, HideAuthor, HideAuthor, "author_id"),
+    )
+    tables = PostgresTables(cluster.postgres)
+    for viewer in viewers:
+        relations = await tables.relations(viewer)
+        for kept, words in ((relations.blocked, blocks), (relations.hidden, hides)):
+            wanted = sorted(author for (who, author), stands in words.items() if who == viewer and stands)
+            if sorted(kept) != wanted:
+                found.wrong_relations.append((viewer, sorted(kept), wanted))
+
+
+def _shown_though_blocked(record):
+    """Pages with an author whom their viewer had blocked or hidden for some time, and not taken it back."""
+    banned, free = defaultdict(list), defaultdict(list)
+    for event_id, at in record.acknowledged_at.items():
+        viewer, event = record.sent[event_id]
+        if event["kind"] in ("block", "hide_author"):
+            banned[viewer, event["author_id"]].append((at, event["kind"]))
+        elif event["kind"] == "unblock":
+            free[viewer, event["author_id"]].append(at)
+    for asked in record.feeds:
+        for author in asked.authors:
+            kinds = [kind for at, kind in banned[asked.viewer, author] if at < asked.at - SETTLED_S]
+            if "hide_author" in kinds or ("block" in kinds and not free[asked.viewer, author]):
+                yield asked.viewer, author, asked.replica, asked.at
 
 
 def _standing(events, on, off, other):

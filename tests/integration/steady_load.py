@@ -5,6 +5,7 @@ A client sends a batch again, with the same event ids and to the other replica, 
 
 import asyncio
 import itertools
+import os
 import random
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,12 @@ from dataclasses import dataclass, field
 import httpx
 
 EVENTS, FEED = "/api/v1/events", "/api/v1/feed/for-you"
+KINDS = {
+    "watch": 44, "like": 11, "unlike": 4, "comment": 6, "share": 6, "follow": 7, "unfollow": 4,
+    "impression": 13, "not_interested": 2, "hide_author": 1, "block": 1, "unblock": 1,
+}  # fmt: skip
+ON_AUTHOR = ("follow", "unfollow", "block", "unblock")
+ON_A_PAGE = ("impression", "not_interested", "hide_author")
 
 
 @dataclass
@@ -24,6 +31,9 @@ class Asked:
     seconds: float
     videos: int = 0
     degraded: tuple = ()
+    viewer: str = ""
+    authors: frozenset = frozenset()
+    crowd: float = 1.0  # runnable processes for each processor, of the last minute; at least 1
 
 
 @dataclass
@@ -32,6 +42,7 @@ class Record:
 
     sent: dict = field(default_factory=dict)
     acknowledged: dict = field(default_factory=dict)
+    acknowledged_at: dict = field(default_factory=dict)
     rejected: dict = field(default_factory=dict)
     resent: int = 0
     refusals: dict = field(default_factory=dict)
@@ -43,7 +54,7 @@ class Record:
 
 
 class SteadyLoad:
-    """Viewers who watch, like, follow and comment; `bearer` gives a viewer's token."""
+    """Viewers who watch, react, follow and block, and report of the pages that they were served what was shown."""
 
     def __init__(self, replicas, viewers, videos, authors, bearer, *, posts_per_s=30.0, feeds_per_s=5.0, seed=0):
         self.replicas, self.viewers, self.videos, self.authors = replicas, viewers, videos, authors
@@ -51,6 +62,7 @@ class SteadyLoad:
         self.record, self._rng, self._numbers = Record(), random.Random(seed), itertools.count()
         self._stop = asyncio.Event()
         self._tokens = {viewer: bearer(viewer) for viewer in viewers}
+        self._pages = {}
 
     async def run(self):
         """Until `stop`; every batch that was begun is brought to its acknowledgement."""
@@ -74,19 +86,29 @@ class SteadyLoad:
 
     def _event(self, viewer):
         rng, number = self._rng, next(self._numbers)
-        kind = rng.choices(
-            ("watch", "like", "unlike", "comment", "share", "follow", "unfollow"), (60, 12, 4, 6, 6, 8, 4)
-        )[0]
+        kind = rng.choices(tuple(KINDS), tuple(KINDS.values()))[0]
+        page = self._pages.get(viewer)
+        if kind in ON_A_PAGE and not page:
+            kind = "watch"
         event = {"event_id": f"load-{number}", "kind": kind, "time_ms": time.time_ns() // 1_000_000}
-        if kind in ("follow", "unfollow"):
+        if kind in ON_A_PAGE:
+            event |= self._about(kind, page)
+        elif kind in ON_AUTHOR:
             event["author_id"] = rng.choice(self.authors)
         else:
             event["video_id"] = rng.choice(self.videos)
         if kind == "watch":
-            event |= {"play_ms": rng.randint(500, 30_000), "length_ms": 30_000}
-            event["play_ms"] = min(event["play_ms"], 20_000)
+            event |= {"play_ms": rng.randint(500, 20_000), "length_ms": 30_000}
         self.record.sent[event["event_id"]] = (viewer, event)
         return event
+
+    def _about(self, kind, page):
+        """What the next video of the page that was served last says of itself; it is shown once."""
+        slate_id, videos = page[0], page[1]
+        video_id, author_id = videos.pop(0) if kind == "impression" else videos[0]
+        if not videos:
+            page.clear()
+        return {"slate_id": slate_id} | ({"author_id": author_id} if kind == "hide_author" else {"video_id": video_id})
 
     async def _report(self, client, viewer, events):
         headers = {"Authorization": f"Bearer {self._tokens[viewer]}"}
@@ -101,6 +123,7 @@ class SteadyLoad:
                     for verdict in answer.json()["results"]:
                         kept = self.record.rejected if verdict["status"] == "rejected" else self.record.acknowledged
                         kept[verdict["event_id"]] = verdict
+                        self.record.acknowledged_at[verdict["event_id"]] = time.time()
                     return
                 assert answer.status_code in (503, 507), answer.text
                 assert "retry-after" in answer.headers
@@ -120,15 +143,18 @@ class SteadyLoad:
             await asyncio.sleep(1 / self.feeds_per_s)
 
     async def _ask(self, client, replica, viewer):
-        start, clock = time.time(), time.perf_counter()
+        start, clock, crowd = time.time(), time.perf_counter(), max(os.getloadavg()[0] / os.cpu_count(), 1.0)
         headers = {"Authorization": f"Bearer {self._tokens[viewer]}"}
         try:
             answer = await client.get(replica.url + FEED, params={"limit": 20}, headers=headers)
         except httpx.HTTPError:
             self.record.feeds.append(Asked(start, replica.name, 0, time.perf_counter() - clock))
             return
-        asked = Asked(start, replica.name, answer.status_code, time.perf_counter() - clock)
+        asked = Asked(start, replica.name, answer.status_code, time.perf_counter() - clock, viewer=viewer, crowd=crowd)
         if answer.status_code == 200:
             page = answer.json()
             asked.videos, asked.degraded = len(page["videos"]), tuple(page["degraded"])
+            shown = [(video["video_id"], video["user"]["user_id"]) for video in page["videos"]]
+            asked.authors = frozenset(author for _, author in shown)
+            self._pages[viewer] = [page["slate_id"], shown] if shown else []
         self.record.feeds.append(asked)
