@@ -48,6 +48,8 @@ class AlsFactors:
         known = (video >= 0) & (video < len(self.videos))
         weight, video = np.where(known, weight, np.float32(0)), np.where(known, video, 0)
         vectors = np.zeros((len(indptr) - 1, self.videos.shape[1]), np.float32)
+        if len(self.videos) == 0:
+            return vectors
         _solve(indptr, video, weight, self.videos, self.gram, vectors, self.config.fold_in_steps)
         return vectors
 
@@ -120,6 +122,12 @@ def fit_als(watches: Interactions, videos: int, config: AlsConfig) -> AlsFactors
         _solve(watches.indptr, watches.video, weight, y, _gram(y, config), x, config.steps)
         _solve(by_video, viewer, video_weight, x, _gram(x, config), y, config.steps)
     return AlsFactors(y, _gram(y, config), config)
+
+
+def no_factors() -> AlsFactors:
+    """Factors of no video, which resemble nothing."""
+    config = AlsConfig(factors=1)
+    return AlsFactors(np.zeros((0, 1), np.float32), _gram(np.zeros((0, 1), np.float32), config), config)
 
 
 def _gram(vectors: Float32, config: AlsConfig) -> Float32:

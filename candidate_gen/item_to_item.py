@@ -44,6 +44,11 @@ class Neighbours:
         arrays, _ = unpack(raw)
         return cls(arrays["rows"], arrays["scores"])
 
+    @classmethod
+    def none(cls) -> "Neighbours":
+        """Neighbours of no video."""
+        return cls(np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float32))
+
     def score(self, video: Int32, weight: Float32) -> tuple[Int32, Float32]:
         """Every neighbour of the videos [h], best first, each with the sum of weight x score."""
         known = (video >= 0) & (video < len(self.rows))

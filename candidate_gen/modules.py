@@ -9,6 +9,7 @@ from candidate_gen.interactions import POSITIVE, SIGNAL_BITS, SIGNALS
 from candidate_gen.video_fields import AGES
 
 POOLS = 3  # all watches, positives, the rest
+_OWN_ID, _OWN_FIELD = 0.2, 0.3  # what is left of the random start beside given vectors
 
 
 def small(*shape: int, scale: float = 0.05) -> nn.Parameter:
@@ -32,6 +33,17 @@ class VideoInputs(nn.Module):
         self.ids = small(videos, dim)
         self.fields = nn.ParameterList([small(size, dim) for size in sizes])
         self.content = small(content, dim)
+
+    def start_from(self, vectors: Tensor, length: float) -> None:
+        """Let ids begin at `vectors` [videos, <= dim], scaled to `length`, with little of their own and of the fields.
+        Those of nobody's video, zero, count for no length."""
+        known = vectors.abs().sum(dim=1) > 0
+        scale = length / vectors[known].pow(2).sum(dim=1).mean().sqrt() if known.any() else 0.0
+        with torch.no_grad():
+            self.ids.mul_(_OWN_ID)
+            self.ids[:, : vectors.shape[1]] += scale * vectors
+            for table in self.fields:
+                table.mul_(_OWN_FIELD)
 
     def forward(self, rows: Tensor, codes: Tensor, content: Tensor) -> Tensor:
         """[n] rows, [n, fields] codes, [n, content] -> [n, dim]"""

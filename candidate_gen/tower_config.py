@@ -25,6 +25,7 @@ class TowerConfig(BaseModel):
     negative_power: float = Field(0.5, ge=0, description="extra videos come by popularity ** this")
     learning_rate: float = Field(4e-3, gt=0, description="of Adam, falling along a cosine")
     weight_decay: float = Field(0.0, ge=0, description="of Adam, decoupled")
+    start_length: float = Field(1.5, ge=0, description="root mean square length of ids that start from other vectors")
     id_dropout: float = Field(0.1, ge=0, lt=1, description="share of ids and authors hidden")
     normalise: bool = Field(True, description="vectors of length 1")
     temperature: float = Field(0.1, gt=0, description="divides the viewer's vector")

@@ -1,6 +1,7 @@
 """Trains the two towers with a sampled softmax whose every correction has a name and a switch."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -18,11 +19,14 @@ from candidate_gen.towers import TowerArrays
 from candidate_gen.towers import VideoTower as VideoVectors
 from candidate_gen.towers import ViewerTower as ViewerVectors
 from candidate_gen.video_fields import field_codes, field_sizes
-from core.arrays import Int32
+from core.arrays import Float32, Int32
 from core.errors import InputError
 from core.video_table import VideoTable
 
 _WARM_UP_STEPS = 50
+Start = Callable[[Interactions], Float32]
+"""Vectors [videos, <= inputs] that ids begin at, from the watches that the towers may learn from."""
+
 _NEVER = -1e9
 
 
@@ -107,12 +111,21 @@ LOSSES = {"softmax": softmax_loss, "pointwise": pointwise_loss}
 class Trainer:
     """Owns one model, its optimizer and its steps."""
 
-    def __init__(self, corpus: Corpus, examples: Examples, table: VideoTable, config: TowerConfig) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        examples: Examples,
+        table: VideoTable,
+        config: TowerConfig,
+        start: Float32 | None = None,
+    ) -> None:
         if len(examples.at) == 0:
             raise InputError("There is no watch to learn from in this time span; widen it.")
         torch.manual_seed(config.seed)
         self._config = config
         self.model = TwoTowers(config, table, corpus.watches.profile_sizes)
+        if start is not None and config.start_length:
+            self.model.inputs.start_from(torch.from_numpy(start[:, : config.inputs]), config.start_length)
         self._steps = StepMaker(corpus, examples, config, np.random.default_rng(config.seed))
         self._optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -205,16 +218,19 @@ def train_towers(
     from_ms: int,
     until_ms: int,
     profile_words: tuple[tuple[str, ...], ...] = (),
+    start: Start | None = None,
 ) -> TrainedTowers:
     """Towers fitted to the positives in [from_ms, until_ms), each with the history strictly before it. The end is
-    held out to find the best number of epochs; with `refit` everything is then trained for that number."""
+    held out to find the best number of epochs; with `refit` everything is then trained for that number. With `start`
+    the ids begin at vectors that know nothing of the end either."""
     words = profile_words or tuple(("",) * size for size in watches.profile_sizes)
     corpus = corpus_of(watches.before(until_ms), table.upload_ms, config)
     holdout = holdout_of(corpus, config, until_ms)
     if config.holdout_ms == 0 or len(holdout.viewer) == 0:
-        return _fitted(corpus, table, config, from_ms, until_ms, words)
+        return _fitted(corpus, table, config, from_ms, until_ms, words, start)
     curve, best = [], None
-    trainer = Trainer(corpus, examples_of(corpus, config, from_ms, holdout.from_ms), table, config)
+    vectors = start(corpus.watches.before(holdout.from_ms)) if start else None
+    trainer = Trainer(corpus, examples_of(corpus, config, from_ms, holdout.from_ms), table, config, vectors)
     for epoch in range(config.epochs):
         loss = trainer.epoch()
         arrays = exported(trainer.model, corpus, holdout.from_ms, words)
@@ -226,7 +242,7 @@ def train_towers(
             break
     if config.refit:
         shorter = config.model_copy(update={"epochs": top.epoch})
-        best = _fitted(corpus, table, shorter, from_ms, until_ms, words).arrays
+        best = _fitted(corpus, table, shorter, from_ms, until_ms, words, start).arrays
     assert best is not None
     return TrainedTowers(best, tuple(curve))
 
@@ -238,8 +254,10 @@ def _fitted(
     from_ms: int,
     until_ms: int,
     words: tuple[tuple[str, ...], ...],
+    start: Start | None = None,
 ) -> TrainedTowers:
-    trainer = Trainer(corpus, examples_of(corpus, config, from_ms, until_ms), table, config)
+    vectors = start(corpus.watches) if start else None
+    trainer = Trainer(corpus, examples_of(corpus, config, from_ms, until_ms), table, config, vectors)
     losses = [trainer.epoch() for _ in range(config.epochs)]
     curve = [EpochRecord(at + 1, loss, float("nan")) for at, loss in enumerate(losses)]
     return TrainedTowers(exported(trainer.model, corpus, until_ms, words), tuple(curve))

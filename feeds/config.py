@@ -10,8 +10,11 @@ class ForYouConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    two_tower_quota: int = Field(1_000, ge=0, description="rows from the two-tower index")
+    two_tower_quota: int = Field(600, ge=0, description="rows from the two-tower index")
     item_to_item_quota: int = Field(250, ge=0, description="rows from the neighbours of liked videos")
+    als_quota: int = Field(250, ge=0, description="rows from the ALS factors")
+    ease_quota: int = Field(150, ge=0, description="rows from EASE")
+    blend_quota: int = Field(500, ge=0, description="rows from the learned blend of the sources")
     fresh_quota: int = Field(100, ge=0, description="rows from the newest uploads")
     popular_quota: int = Field(150, ge=0, description="rows from the popular board")
     pre_rank_keep: int = Field(800, ge=1, description="candidates that the pre-ranker keeps")

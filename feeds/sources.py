@@ -4,10 +4,18 @@ import numpy as np
 from numba import njit
 
 from candidate_gen.boards import fresh_board, ranked_board
+from candidate_gen.model_sources import (
+    AlsSource,
+    AlsSourceConfig,
+    BlendSource,
+    BlendSourceConfig,
+    EaseSource,
+    EaseSourceConfig,
+    NeighbourSource,
+)
 from candidate_gen.sources import (
     BoardSourceConfig,
     FreshSource,
-    ItemToItemSource,
     ItemToItemSourceConfig,
     PopularSource,
     TwoTowerSource,
@@ -39,18 +47,44 @@ class BundleTowerSource(TwoTowerSource):
         """The viewer's vector. [dim + 1] float32"""
         return self._bundle.towers.encode(query)
 
+    def scores(self, query: Query, videos: int) -> Float32:
+        """The search without an index. [videos] float32"""
+        return np.asarray(self._bundle.towers.vectors[:videos] @ self.vector(query), np.float32)
+
+
+class PopularScores:
+    """What is watched most now, alike for everybody."""
+
+    name = "popular"
+
+    def __init__(self, watched: Float64) -> None:
+        self._scores = np.log1p(watched).astype(np.float32)
+
+    def scores(self, query: Query, videos: int) -> Float32:
+        """[videos] float32"""
+        return self._scores[:videos]
+
 
 def for_you_sources(bundle: Bundle, state: FeatureState, config: ForYouConfig, now_ms: int) -> tuple[Source, ...]:
-    """Two towers, neighbours, the newest and the most watched, with the boards as of now."""
+    """Two towers, neighbours, ALS, EASE and their blend, the newest and the most watched, with the boards as of now."""
     table = state.table
     public = table.visibility == PUBLIC
-    popular = ranked_board(watched_lately(state, now_ms), table.region, len(table), public)
+    watched = watched_lately(state, now_ms)
+    popular = ranked_board(watched, table.region, len(table), public)
     fresh = fresh_board(table.upload_ms, table.region, now_ms, FRESH_AGE_MS, 5_000, public)
+    towers = BundleTowerSource(bundle, TwoTowerSourceConfig(quota=config.two_tower_quota))
+    near = NeighbourSource(bundle.neighbours, ItemToItemSourceConfig(quota=config.item_to_item_quota))
+    als = AlsSource(bundle.als, AlsSourceConfig(quota=config.als_quota))
+    ease = EaseSource(bundle.linear, EaseSourceConfig(quota=config.ease_quota))
+    parts = (als, towers, ease, near, PopularScores(watched))
     return (
-        BundleTowerSource(bundle, TwoTowerSourceConfig(quota=config.two_tower_quota)),
-        ItemToItemSource(bundle.neighbours, ItemToItemSourceConfig(quota=config.item_to_item_quota)),
+        towers,
+        near,
         FreshSource(fresh, table.regions, BoardSourceConfig(quota=config.fresh_quota)),
         PopularSource(popular, table.regions, BoardSourceConfig(quota=config.popular_quota)),
+        als,
+        ease,
+        BlendSource(parts, bundle.blend, len(bundle.towers.vectors), BlendSourceConfig(quota=config.blend_quota)),
     )
 
 

@@ -6,12 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
+from candidate_gen.blend import Blend
 from candidate_gen.index import IndexConfig, VideoIndex
 from candidate_gen.towers import VideoTower
 from core.manifest import CHAMPION, Manifest, sha256, write_manifest
 from features.definitions import schema_hash
 from features.words import Words
-from feeds.bundle import AFFINITY_FILE, INDEX_FILE, NEIGHBOURS_FILE, RANKER_NAMES, TOWERS_FILE, WORDS_FILE
+from feeds.bundle import (
+    AFFINITY_FILE,
+    ALS_FILE,
+    BLEND_FILE,
+    EASE_FILE,
+    INDEX_FILE,
+    NEIGHBOURS_FILE,
+    RANKER_NAMES,
+    TOWERS_FILE,
+    WORDS_FILE,
+)
 from ranking.ranker import Ranker
 from training.config import TrainConfig
 from training.log_data import LogData
@@ -27,6 +38,7 @@ def write_bundle(
     data: LogData,
     split: Split,
     retrieval: Retrieval,
+    blend: Blend,
     ranker: Ranker,
     words: Words,
     config: TrainConfig,
@@ -41,6 +53,9 @@ def write_bundle(
     (part / TOWERS_FILE).write_bytes(retrieval.towers.to_bytes())
     (part / AFFINITY_FILE).write_bytes(retrieval.affinity.to_bytes())
     (part / NEIGHBOURS_FILE).write_bytes(retrieval.neighbours.to_bytes())
+    (part / ALS_FILE).write_bytes(retrieval.als.to_bytes())
+    (part / EASE_FILE).write_bytes(retrieval.linear.to_bytes())
+    (part / BLEND_FILE).write_bytes(blend.to_bytes())
     (part / WORDS_FILE).write_bytes(words.to_bytes())
     _write_index(part / INDEX_FILE, data, retrieval, split)
     ranker.save(part)

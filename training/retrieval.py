@@ -1,11 +1,15 @@
-"""Fits what retrieves: the two towers and the item-to-item neighbours, on watches up to a moment."""
+"""Fits what retrieves: the two towers, ALS, EASE and the item-to-item neighbours, on watches up to a moment."""
 
 from dataclasses import dataclass
+from functools import partial
 
+from candidate_gen.als import AlsConfig, AlsFactors, fit_als
+from candidate_gen.ease import fit_ease
 from candidate_gen.interactions import Interactions
 from candidate_gen.item_to_item import Neighbours, neighbours_of
 from candidate_gen.towers import TowerArrays
 from candidate_gen.train_towers import EpochRecord, train_towers
+from core.arrays import Float32
 from core.video_table import VideoTable
 from training.config import TrainConfig
 from training.progress import Progress
@@ -13,11 +17,14 @@ from training.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """One fit of the models that know viewers and videos by vectors, with the retrieval towers' curve."""
+    """One fit of the models that know viewers and videos by vectors, with the retrieval towers' curve; `linear` is
+    EASE's matrix."""
 
     towers: TowerArrays
     affinity: TowerArrays
     neighbours: Neighbours
+    als: AlsFactors
+    linear: Neighbours
     curve: tuple[EpochRecord, ...]
 
 
@@ -30,23 +37,36 @@ def fit_retrieval(
     step: str,
     epochs: int = 0,
 ) -> Retrieval:
-    """Both pairs of towers and the neighbours from the watches before `until_ms`.
+    """Everything from the watches before `until_ms`.
 
     Without `epochs` the last day chooses how many passes the retrieval towers get.
     """
-    progress(step, 0, 2)
-    neighbours = neighbours_of(watches.before(until_ms), len(table), config.item_to_item)
+    progress(step, 0, 3)
+    past = watches.before(until_ms)
+    neighbours = neighbours_of(past, len(table), config.item_to_item)
+    als_config = config.als.model_copy(update={"seed": config.seed})
+    als = fit_als(past, len(table), als_config)
+    linear = fit_ease(past, len(table), config.ease)
+    progress(step, 1, 3)
     changes: dict[str, object] = {"seed": config.seed, "refit": False}
     if epochs:
         changes |= {"epochs": epochs, "holdout_ms": 0}
     words = tuple(() for _ in watches.profile_sizes)
     towers = config.towers.model_copy(update=changes)
-    trained = train_towers(watches, table, towers, from_ms=0, until_ms=until_ms, profile_words=words)
-    progress(step, 1, 2)
+    start = partial(start_vectors, videos=len(table), config=als_config, known=(past, als))
+    trained = train_towers(watches, table, towers, 0, until_ms, words, start if config.start_from_als else None)
+    progress(step, 2, 3)
     affinity = config.affinity.model_copy(update={"seed": config.seed})
-    ranked = train_towers(watches, table, affinity, from_ms=0, until_ms=until_ms, profile_words=words)
-    progress(step, 2, 2)
-    return Retrieval(trained.arrays, ranked.arrays, neighbours, trained.curve)
+    ranked = train_towers(watches, table, affinity, 0, until_ms, words)
+    progress(step, 3, 3)
+    return Retrieval(trained.arrays, ranked.arrays, neighbours, als, linear, trained.curve)
+
+
+def start_vectors(
+    watches: Interactions, videos: int, config: AlsConfig, known: tuple[Interactions, AlsFactors]
+) -> Float32:
+    """The factors of these watches; `known` are those of more of them, used where they are as many."""
+    return known[1].videos if len(watches) == len(known[0]) else fit_als(watches, videos, config).videos
 
 
 def best_epochs(curve: tuple[EpochRecord, ...]) -> int:

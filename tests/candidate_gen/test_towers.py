@@ -210,3 +210,32 @@ def test_recall_is_the_mean_over_viewers():
     held = HeldOut(np.asarray([0, 2, 3]), np.asarray([1, 4, 2]), np.zeros(3, int), np.zeros(0, int))
     top = np.asarray([[1, 0], [3, 2]], np.int32)
     assert recall_at(top, held, 5, 2) == 0.75
+
+
+def test_ids_begin_at_given_vectors_of_one_mean_length_and_the_unknown_stay_near_zero():
+    from candidate_gen.modules import VideoInputs
+
+    vectors = torch.zeros(6, 3)
+    vectors[:4] = torch.tensor([[2.0, 0, 0], [0, 4, 0], [0, 0, 6], [2, 2, 2]])
+    inputs = VideoInputs(6, (2,), 0, 5, 0.0)
+    with torch.no_grad():
+        inputs.ids.zero_()
+    inputs.start_from(vectors, 1.5)
+    # The mean squared length of the four known vectors is (4 + 16 + 36 + 12) / 4 = 17.
+    np.testing.assert_allclose(inputs.ids.detach()[:, :3], vectors * 1.5 / 17**0.5, rtol=1e-6)
+    assert not inputs.ids.detach()[:, 3:].any()
+
+
+def test_the_towers_start_from_what_was_known_before_the_held_out_end(world):
+    from candidate_gen.train_towers import train_towers
+
+    asked = []
+
+    def start(watches):
+        asked.append(int(watches.time_ms.max()))
+        return np.eye(len(world.table), 8, dtype=np.float32)
+
+    config = TINY.model_copy(update={"holdout_ms": DAY_MS, "epochs": 1})
+    train_towers(world.watches, world.table, config, START_MS, world.now_ms, PROFILE_WORDS, start)
+    # First without the last day, then for the refit with everything.
+    assert asked[0] < world.now_ms - DAY_MS <= asked[1] < world.now_ms
