@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from foryou.commands.home import HomeOption, JsonOption, command, read_facts, require_log, settings_of
 from foryou.console import Steps, note, show_json, show_table
 
@@ -36,6 +36,7 @@ def train(
     threads: ThreadsOption = None,
     utc_offset: OffsetOption = None,
     logged: Annotated[bool, typer.Option("--logged", help="Fit the heads on rows that serving logged.")] = False,
+    upload: Annotated[bool, typer.Option("--upload", help="Send kept runs to MLflow; train nothing.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -48,6 +49,9 @@ def train(
     """
     settings = settings_of(home=home, threads=threads)
     require_log(settings)
+    if upload:
+        upload_kept(settings, json)
+        return
     with Steps() as steps:
         manifest = train_home(settings, config_of(settings, seed, rounds, epochs, utc_offset), steps, logged)
     if json:
@@ -141,16 +145,36 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps, logged
             data = await _load(stores, settings.home, steps)
             return data, await joined_rows(settings, data, config, steps) if logged else None
 
-    for chatty in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    _quieten()
     # No connection is held while the models are fitted: that takes minutes, in which the loop stands still.
     data, rows = asyncio.run(load())
     from training.pipeline import train as train_bundle  # takes long; what is wrong with the stores was told before
+    from training.publication import Publication
 
-    manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows)
+    how = Publication(uri=settings.mlflow, tell=note)
+    manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows, how)
     if settings.backends == "embedded":
         asyncio.run(_keep_state(settings, data, steps))
     return manifest
+
+
+def upload_kept(settings: "Settings", json: bool) -> None:
+    """Send what earlier runs kept; Unavailable where MLflow still does not take it."""
+    from training.tracking import Tracker
+
+    _quieten()
+    uploaded = Tracker(settings.home, settings.mlflow).upload()
+    if json:
+        show_json(uploaded)
+    if uploaded.waiting:
+        raise Unavailable(uploaded.sentence)
+    if not json:
+        note(f"Sent {len(uploaded.sent)} kept runs to MLflow." if uploaded.sent else "No run was kept.")
+
+
+def _quieten() -> None:
+    for chatty in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 async def _keep_state(settings: "Settings", data: "LogData", steps: Steps) -> None:

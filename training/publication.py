@@ -1,0 +1,66 @@
+"""What happens to a bundle once it is written: it becomes the one that is served, and its run is recorded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.manifest import Manifest
+from training.bundle_writer import crown
+from training.config import TrainConfig
+from training.log_data import LogData
+from training.run_record import plots_of, run_of
+from training.tracking import Tracker
+
+if TYPE_CHECKING:
+    from training.pipeline import Fitted
+
+
+def unheard(sentence: str) -> None:
+    """For callers that show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """How a run is published: `uri` names MLflow's server (empty: SQLite under the home), `tell` shows a person what
+    went otherwise than usual."""
+
+    uri: str = ""
+    tell: Callable[[str], None] = unheard
+
+
+def publish(
+    home: Path,
+    data: LogData,
+    config: TrainConfig,
+    fitted: "Fitted",
+    manifest: Manifest,
+    now_ms: int,
+    how: Publication,
+) -> None:
+    """Crown the bundle and record its run."""
+    crown(home / "bundles", manifest.bundle_id)
+    record(home, data, config, fitted, manifest, now_ms, how, champion=True)
+
+
+def record(
+    home: Path,
+    data: LogData,
+    config: TrainConfig,
+    fitted: "Fitted",
+    manifest: Manifest,
+    now_ms: int,
+    how: Publication,
+    champion: bool,
+) -> None:
+    """Send the run, and those that wait, to MLflow; what it does not take stays in the home. Never raises for an outage
+    or a full disk: the bundle is there, and a record of it is worth less."""
+    tracker = Tracker(home, how.uri)
+    try:
+        tracker.keep(run_of(data, config, fitted, manifest, now_ms, champion), plots_of(data, config, fitted))
+    except OSError as error:
+        how.tell(f"The run of {manifest.bundle_id} is not recorded, for the home cannot be written ({error.strerror}).")
+        return
+    said = tracker.upload().sentence
+    if said:
+        how.tell(said)
