@@ -12,7 +12,7 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -29,7 +29,6 @@ from features.layout import DURATION_EDGES_MS
 from foryou.bootstrap import open_stores
 from foryou.catch_up import catch_up
 from foryou.importers import ImportStores, import_kuairand
-from ranking.head_config import HeadConfig
 from training.config import TrainConfig
 from training.cross import CrossFeatures
 from training.log_data import LogData, load_log
@@ -143,9 +142,8 @@ def product(
     first_ms = day_start_ms(int(table.day.min()), CHINA_H)
     fit = fit_retrieval(data.interactions(), data.state.table, first_ms, config, silent, "models of the histories")
     cross = CrossFeatures(fit, data.state.table, first_ms)
-    wanted = [head for head in config.heads if head.name in heads]
-    ours = predictions(rows, data, cross, table, wanted, config)
-    later = [head for head in wanted if head.name in FROZEN_HEADS]
+    ours = predictions(rows, data, cross, table, heads, config)
+    later = [head for head in heads if head in FROZEN_HEADS]
     if later:
         judged = predictions(still, data, cross, table, later, config)
         ours |= {f"frozen/{name}": values for name, values in judged.items()}
@@ -173,15 +171,15 @@ def row_days(rows: Rows, table: Table) -> np.ndarray:
 
 
 def predictions(
-    rows: Rows, data: LogData, cross: CrossFeatures, table: Table, heads: list[HeadConfig], config: TrainConfig
+    rows: Rows, data: LogData, cross: CrossFeatures, table: Table, heads: Collection[str], config: TrainConfig
 ) -> dict[str, np.ndarray]:
     """Calibrated predictions of every fold's test rows, NaN elsewhere."""
     whole = ranker_matrix(rows, np.arange(len(rows)), cross, data.driver.records)
     labels = {name: label[table.row] for name, label in rows.labels.items()}
-    out = {head.name: np.full(len(table.row), np.nan) for head in heads}
+    out = {head: np.full(len(table.row), np.nan) for head in heads}
     for fold in reference.folds_of(table.rows):
         matrix = partial(_taken, whole, table.row)
-        fitted = fit_heads(matrix, labels, fold.train, fold.valid, config, heads=tuple(heads))
+        fitted = fit_heads(matrix, labels, fold.train, fold.valid, config, names=heads)
         for head, values in fitted.ranker.predict(matrix(fold.test)).items():
             out[head][fold.test] = values
     return out

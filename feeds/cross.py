@@ -19,11 +19,16 @@ CROSS: Final = (
     "tower_score",
     "tower_bias",
     "affinity",
+    "position",
     "neighbour_score",
     "content_best_positive",
     "content_mean_positive",
     "content_mean_skipped",
 )
+HISTORY_FROM: Final = CROSS.index("neighbour_score")
+# Where a candidate is read as standing. Models learn from the position at which a video was shown, so that what a place
+# earned is not credited to the video; at serving each candidate is asked as if it were shown first.
+SERVED_POSITION: Final = 0.0
 _POSITIVE: Final = LONG_VIEW_BIT | LIKE_BIT | STRONG_BIT
 _NEGATIVE: Final = SKIP_BIT | NEGATIVE_BIT
 
@@ -100,13 +105,13 @@ def history_cross(
     strength: Float32,
     content: Float32,
 ) -> Float32:
-    """Columns 3.. of CROSS for candidates [n] of histories [viewers, H]; `owner` [n] names each one's history.
+    """Columns HISTORY_FROM.. of CROSS for candidates [n] of histories [viewers, H]; `owner` [n] is each one's.
 
     `neighbours` [videos, K], distinct in a row, with `strength` [videos, K]; `content` [videos, dim] unit vectors. A
     history may hold videos that came since: they resemble nothing.
     The same bits whatever the owners' order. [n, 4] float32
     """
-    out = np.zeros((len(candidate), len(CROSS) - 3), np.float32)
+    out = np.zeros((len(candidate), len(CROSS) - HISTORY_FROM), np.float32)
     place = np.full(max(len(content), len(neighbours)), -1, np.int64)
     _history_cross(owner, video, signal, length, candidate, neighbours, strength, content, place, out)
     return out

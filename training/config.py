@@ -1,9 +1,9 @@
 """How a bundle is trained: the split in time, the towers, the heads."""
 
+import math
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from candidate_gen.als import AlsConfig
-from candidate_gen.ease import EaseConfig
 from candidate_gen.item_to_item import ItemToItemConfig
 from candidate_gen.tower_config import TowerConfig
 from ranking.head_config import HeadConfig
@@ -13,21 +13,27 @@ _COMMON = ("long_view", "click", "skip")
 _RARE = ("like", "comment", "share", "follow", "negative")
 
 
-def default_heads(rounds: int, seed: int, feature_share: float = 0.5) -> tuple[HeadConfig, ...]:
+def leaves_for(rows: int) -> int:
+    """Leaves of a common head's tree, by how many rows it learns from: 8 up to 26 thousand, 31 from 400 thousand on.
+
+    More than the rows can tell apart, and a tree learns the noise of the day before.
+    """
+    return min(31, max(8, round(math.sqrt(rows) / 20)))
+
+
+def default_heads(rounds: int, seed: int, feature_share: float, members: int, rows: int) -> tuple[HeadConfig, ...]:
     """The heads of every action, the mean watch ratio, and the watch time three ways: its median (absolute error), its
     mean (squared error, of a target clipped at 99.9%) and its order (log seconds).
 
     Heads of rare actions get small trees over many rows: with large ones they learn noise, which the value model
     then multiplies by their large weights.
     """
-    common = {
-        "rounds": rounds, "seed": seed, "leaves": 31, "learning_rate": 0.05, "min_rows_in_leaf": 60,
-        "feature_share": feature_share, "early_stopping_rounds": 30,
+    shared = {
+        "rounds": rounds, "seed": seed, "learning_rate": 0.05, "feature_share": feature_share, "row_share": 0.8,
+        "early_stopping_rounds": 40, "members": members,
     }  # fmt: skip
-    rare = {
-        "rounds": 2 * rounds, "seed": seed, "leaves": 6, "learning_rate": 0.05, "min_rows_in_leaf": 200,
-        "feature_share": 0.8 * feature_share, "early_stopping_rounds": 30,
-    }  # fmt: skip
+    common = shared | {"leaves": leaves_for(rows), "min_rows_in_leaf": 100}
+    rare = shared | {"leaves": 6, "min_rows_in_leaf": 200}
     heads = [HeadConfig(name=name, **common) for name in _COMMON]
     heads += [HeadConfig(name=name, **rare) for name in _RARE]
     heads.append(HeadConfig(name="watch_ratio", objective="mean", **common))
@@ -59,18 +65,20 @@ class TrainConfig(BaseModel):
     valid_share: float = Field(0.12, gt=0, lt=1, description="share of the impressions that stop and calibrate")
     max_head_rows: int = Field(500_000, ge=1, description="most rows that heads are trained on; a sample beyond")
     min_logged_rows: int = Field(20_000, ge=1, description="fewest joined rows on which heads are fitted")
-    rounds: int = Field(300, ge=1, description="trees of a head at most")
-    feature_share: float = Field(0.5, gt=0, le=1, description="share of the features that a tree may use")
+    rounds: int = Field(400, ge=1, description="trees of a model at most")
+    members: int = Field(2, ge=1, description="models of a head, whose scores are averaged")
+    feature_share: float = Field(0.3, gt=0, le=1, description="share of the features that a tree may use")
     refit_towers: bool = Field(True, description="train the served towers again on everything before the test")
     towers: TowerConfig = Field(default_factory=TowerConfig)
     affinity: TowerConfig = Field(default_factory=affinity_towers)
     item_to_item: ItemToItemConfig = Field(default_factory=ItemToItemConfig)
-    start_from_als: bool = Field(True, description="let the retrieval towers' ids begin at the ALS factors")
-    als: AlsConfig = Field(default_factory=AlsConfig)
-    ease: EaseConfig = Field(default_factory=EaseConfig)
     value_weights: dict[str, float] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
 
     @property
     def heads(self) -> tuple[HeadConfig, ...]:
-        """The heads to train."""
-        return default_heads(self.rounds, self.seed, self.feature_share)
+        """The heads to train on as many rows as there may be."""
+        return self.heads_for(self.max_head_rows)
+
+    def heads_for(self, rows: int) -> tuple[HeadConfig, ...]:
+        """The heads to train on this many rows."""
+        return default_heads(self.rounds, self.seed, self.feature_share, self.members, rows)

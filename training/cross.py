@@ -7,7 +7,7 @@ from core.arrays import Array, Float32, Int32
 from core.video_table import VideoTable
 from features.dataset import Rows
 from features.raw import Histories as Past
-from feeds.cross import CROSS, history_cross, unit_rows
+from feeds.cross import CROSS, HISTORY_FROM, history_cross, unit_rows
 from feeds.tower_pair import TowerPair, tower_profile
 from training.retrieval import Retrieval
 
@@ -44,7 +44,10 @@ class CrossFeatures:
         out[:, 1] = self.towers.vectors[video, -1]
         owner = np.arange(len(index), dtype=np.int32)
         n = self.neighbours
-        out[:, 3:] = history_cross(owner, past.video, past.signal, past.length, video, n.rows, n.scores, self._content)
+        out[:, 3] = rows.position[index]
+        out[:, HISTORY_FROM:] = history_cross(
+            owner, past.video, past.signal, past.length, video, n.rows, n.scores, self._content
+        )
         return out
 
 

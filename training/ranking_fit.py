@@ -1,6 +1,6 @@
 """Fits the ranker: features and cross features to codes, all heads on shared bins, calibration on the last part."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +11,6 @@ from features.dataset import Rows
 from features.definitions import NAMES
 from feeds.bundle import RANKER_NAMES
 from ranking.bins import Codes, SharedBins
-from ranking.head_config import HeadConfig
 from ranking.heads import TrainedHeads, train_heads
 from ranking.ranker import Ranker
 from training.config import TrainConfig
@@ -82,9 +81,9 @@ def fit_heads(
     config: TrainConfig,
     progress: Progress = silent,
     weights: Array | None = None,
-    heads: tuple[HeadConfig, ...] = (),
+    names: Collection[str] = (),
 ) -> RankingFit:
-    """All heads of `config`, or some `heads`, on rows `train`, stopped and calibrated on `valid`.
+    """All heads of `config`, or those of `names`, on rows `train`, stopped and calibrated on `valid`.
 
     Labels and `weights` go by row number."""
     rng = np.random.default_rng(config.seed)
@@ -92,7 +91,7 @@ def fit_heads(
     bins = SharedBins.fit(matrix(sample))
     train_codes, valid_codes = codes_of(matrix, train, bins), codes_of(matrix, valid, bins)
     valid_labels = {name: label[valid] for name, label in labels.items()}
-    heads = heads or config.heads
+    heads = tuple(head for head in config.heads_for(len(train)) if not names or head.name in names)
 
     def report(head: str, iteration: int, rounds: int, metric: float | None) -> None:
         number = next(at for at, one in enumerate(heads) if one.name == head)
