@@ -1,10 +1,12 @@
 """A bundle in use: towers, index, neighbours, ranker and value model over the live catalogue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from candidate_gen.als import AlsFactors, no_factors
+from candidate_gen.blend import Blend
 from candidate_gen.index import VideoIndex
 from candidate_gen.item_to_item import Neighbours
 from candidate_gen.towers import TowerArrays
@@ -24,6 +26,9 @@ from ranking.value_model import Predictions, ValueModel, ValueModelConfig
 TOWERS_FILE = "towers.npz"
 AFFINITY_FILE = "affinity.npz"
 NEIGHBOURS_FILE = "neighbours.npz"
+ALS_FILE = "als.npz"
+EASE_FILE = "ease.npz"
+BLEND_FILE = "blend.json"
 INDEX_FILE = "videos.faiss"
 WORDS_FILE = "words.json"
 RANKER_NAMES: tuple[str, ...] = (*NAMES, *CROSS)
@@ -32,7 +37,7 @@ RANKER_NAMES: tuple[str, ...] = (*NAMES, *CROSS)
 @dataclass(slots=True)
 class Bundle:
     """The models with what is derived from them for this catalogue. `towers` retrieve (which videos would this viewer
-    watch, among all), `affinity` ranks (how would they watch this one, once shown)."""
+    watch, among all), `affinity` ranks (how would they watch this one, once shown); `linear` is EASE's matrix."""
 
     manifest: Manifest
     towers: TowerPair
@@ -44,6 +49,9 @@ class Bundle:
     value_model: ValueModel
     online: OnlineFeatures
     table: VideoTable
+    als: AlsFactors = field(default_factory=no_factors)
+    linear: Neighbours = field(default_factory=Neighbours.none)
+    blend: Blend = field(default_factory=lambda: Blend({}))
 
     def tower_scores(self, query: Query, rows: Int32) -> Float32:
         """Viewer x video inner products of the retrieval towers, bias included. [rows] float32"""
@@ -120,8 +128,17 @@ def load_bundle(folder: Path, state: FeatureState, now_ms: int) -> Bundle:
         online=OnlineFeatures(state, words.surfaces(), words.default_surface),
         table=state.table,
     )
+    _read_sources(bundle, folder)
     bundle.ranker.warm_up()
     return bundle
+
+
+def _read_sources(bundle: Bundle, folder: Path) -> None:
+    """The sources' files; a bundle that was written before there were any retrieves without them."""
+    if BLEND_FILE in bundle.manifest.files:
+        bundle.als = AlsFactors.from_bytes((folder / ALS_FILE).read_bytes())
+        bundle.linear = Neighbours.from_bytes((folder / EASE_FILE).read_bytes())
+        bundle.blend = Blend.from_bytes((folder / BLEND_FILE).read_bytes())
 
 
 def restore_words(folder: Path, state: FeatureState) -> Words:

@@ -4,6 +4,8 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from candidate_gen.als import AlsConfig
+from candidate_gen.ease import EaseConfig
 from candidate_gen.item_to_item import ItemToItemConfig
 from candidate_gen.tower_config import TowerConfig
 from ranking.head_config import HeadConfig
@@ -72,6 +74,9 @@ class TrainConfig(BaseModel):
     towers: TowerConfig = Field(default_factory=TowerConfig)
     affinity: TowerConfig = Field(default_factory=affinity_towers)
     item_to_item: ItemToItemConfig = Field(default_factory=ItemToItemConfig)
+    start_from_als: bool = Field(True, description="let the retrieval towers' ids begin at the ALS factors")
+    als: AlsConfig = Field(default_factory=AlsConfig)
+    ease: EaseConfig = Field(default_factory=EaseConfig)
     value_weights: dict[str, float] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
 
     @property
