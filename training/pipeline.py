@@ -9,21 +9,21 @@ import numpy as np
 from candidate_gen.blend import Blend
 from candidate_gen.interactions import Interactions
 from core.arrays import Array
-from core.manifest import MANIFEST, Manifest
+from core.manifest import Manifest
 from core.video_table import VideoTable
 from features.dataset import Rows
-from training.bundle_writer import crown, write_bundle
+from training.bundle_writer import write_bundle
 from training.config import TrainConfig
 from training.cross import CrossFeatures
 from training.feedback.rows import LoggedRows
 from training.log_data import LogData
 from training.metrics import auc, calibration_error, logloss, mae, rmse
 from training.progress import Progress, silent
+from training.publication import Publication, publish
 from training.ranking_fit import RankingFit, fit_ranking, ranker_matrix
 from training.retrieval import Retrieval, best_epochs, fit_retrieval
 from training.source_scores import SourceScores, fit_blend, later_long_views
 from training.split import Split, split_at
-from training.tracking import Run, log_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,9 @@ def train(
     now_ms: int,
     progress: Progress = silent,
     logged: LoggedRows | None = None,
+    how: Publication | None = None,
 ) -> tuple[Manifest, Fitted]:
-    """Fit on the whole log, write the bundle, make it the champion, log the run to MLflow."""
+    """Fit on the whole log, write the bundle and publish it."""
     fitted = fit(data, config, home / "scratch", progress, logged=logged)
     skipped = tuple(f"head {name}: {reason}" for name, reason in fitted.ranking.trained.skipped.items())
     progress("bundle", 0, 2)
@@ -100,17 +101,8 @@ def train(
         bundles, data, fitted.split, fitted.serving, fitted.blend, fitted.ranking.ranker, data.words(), config,
         fitted.metrics, skipped, now_ms, len(fitted.rows),
     )  # fmt: skip
-    crown(bundles, manifest.bundle_id)
     progress("bundle", 1, 2)
-    run = Run(
-        name=manifest.bundle_id,
-        parameters=config.model_dump(exclude={"value_weights"}) | {"value_weights": config.value_weights},
-        metrics=fitted.metrics | _importance(fitted.ranking),
-        curves=fitted.curves,
-        tags={"bundle": manifest.bundle_id, "feature_schema": manifest.feature_schema},
-    )
-    folder = bundles / manifest.bundle_id
-    log_run(home, run, [folder / MANIFEST, *(folder / name for name in manifest.files)])
+    publish(home, data, config, fitted, manifest, now_ms, how or Publication())
     progress("bundle", 2, 2)
     return manifest, fitted
 
@@ -148,16 +140,6 @@ def _curves(ranking: RankingFit, early: Retrieval, serving: Retrieval) -> dict[s
         curves[f"curve/towers_{name}/loss"] = tuple(e.loss for e in retrieval.curve)
         curves[f"curve/towers_{name}/recall_at_100"] = tuple(e.recall_at_100 for e in retrieval.curve)
     return curves
-
-
-def _importance(ranking: RankingFit, top: int = 15) -> dict[str, float]:
-    """Share of gain of the most important features of each head."""
-    shares = {}
-    for name, head in ranking.trained.heads.items():
-        total = sum(head.gain.values()) or 1.0
-        for feature, gain in sorted(head.gain.items(), key=lambda item: -item[1])[:top]:
-            shares[f"importance/{name}/{feature}"] = gain / total
-    return shares
 
 
 def _limit_threads(threads: int) -> None:
