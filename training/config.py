@@ -1,7 +1,5 @@
 """How a bundle is trained: the split in time, the towers, the heads."""
 
-import math
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from candidate_gen.als import AlsConfig
@@ -10,39 +8,7 @@ from candidate_gen.item_to_item import ItemToItemConfig
 from candidate_gen.tower_config import TowerConfig
 from ranking.head_config import HeadConfig
 from ranking.value_model import DEFAULT_WEIGHTS
-
-_COMMON = ("long_view", "click", "skip")
-_RARE = ("like", "comment", "share", "follow", "negative")
-
-
-def leaves_for(rows: int) -> int:
-    """Leaves of a common head's tree, by how many rows it learns from: 8 up to 26 thousand, 31 from 400 thousand on.
-
-    More than the rows can tell apart, and a tree learns the noise of the day before.
-    """
-    return min(31, max(8, round(math.sqrt(rows) / 20)))
-
-
-def default_heads(rounds: int, seed: int, feature_share: float, members: int, rows: int) -> tuple[HeadConfig, ...]:
-    """The heads of every action, the mean watch ratio, and the watch time three ways: its median (absolute error), its
-    mean (squared error, of a target clipped at 99.9%) and its order (log seconds).
-
-    Heads of rare actions get small trees over many rows: with large ones they learn noise, which the value model
-    then multiplies by their large weights.
-    """
-    shared = {
-        "rounds": rounds, "seed": seed, "learning_rate": 0.05, "feature_share": feature_share, "row_share": 0.8,
-        "early_stopping_rounds": 40, "members": members,
-    }  # fmt: skip
-    common = shared | {"leaves": leaves_for(rows), "min_rows_in_leaf": 100}
-    rare = shared | {"leaves": 6, "min_rows_in_leaf": 200}
-    heads = [HeadConfig(name=name, **common) for name in _COMMON]
-    heads += [HeadConfig(name=name, **rare) for name in _RARE]
-    heads.append(HeadConfig(name="watch_ratio", objective="mean", **common))
-    heads.append(HeadConfig(name="watch_time", objective="median", **common))
-    heads.append(HeadConfig(name="watch_mean", label="watch_time", objective="mean", clip_quantile=0.999, **common))
-    heads.append(HeadConfig(name="watch_rank", label="watch_time", objective="mean", scale="log", **common))
-    return tuple(heads)
+from training.default_heads import default_heads
 
 
 def affinity_towers() -> TowerConfig:

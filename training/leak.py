@@ -78,7 +78,7 @@ def leak_check(
         values, group = matrix(rows), lists(rows.viewer, day_of(rows.time_ms, utc_offset_h))
         label = np.nan_to_num(rows.labels["long_view"])
         for objective in OBJECTIVES:
-            score = _ranked(objective, values, label, group, fold)
+            score = ranked(objective, values, label, group, fold)
             test = fold.test
             found[objective].append(grouped_auc(label[test], score, group[test]))
             if objective not in errors:
@@ -104,8 +104,8 @@ def _replays(
         driver.events = events
 
 
-def _ranked(objective: str, values: Float32, label: Array, group: Array, fold: Fold) -> Array:
-    """Scores of the fold's test rows."""
+def ranked(objective: str, values: Float32, label: Array, group: Array, fold: Fold) -> Array:
+    """Scores of the fold's test rows by a model of fixed size."""
     train = fold.train[np.argsort(group[fold.train], kind="stable")]
     sizes: dict[str, Any] = {}
     if objective == "lambdarank":
