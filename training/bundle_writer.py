@@ -2,6 +2,9 @@
 
 import hashlib
 import importlib.metadata
+import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +49,12 @@ def write_bundle(
     notes: tuple[str, ...],
     now_ms: int,
     impressions: int,
+    beside: Mapping[str, bytes],
 ) -> Manifest:
-    """Write everything; the folder's name is the bundle's id, a hash of its content."""
+    """Write everything, files `beside` the models too; the folder's name is the bundle's id, a hash of its content."""
     part = bundles / "part"
-    part.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(part, ignore_errors=True)  # what a killed run left would be hashed with the rest
+    part.mkdir(parents=True)
     (part / TOWERS_FILE).write_bytes(retrieval.towers.to_bytes())
     (part / AFFINITY_FILE).write_bytes(retrieval.affinity.to_bytes())
     (part / NEIGHBOURS_FILE).write_bytes(retrieval.neighbours.to_bytes())
@@ -59,8 +64,10 @@ def write_bundle(
     (part / WORDS_FILE).write_bytes(words.to_bytes())
     _write_index(part / INDEX_FILE, data, retrieval, split)
     ranker.save(part)
+    for name, content in beside.items():
+        (part / name).write_bytes(content)
     files = {path.name: sha256(path) for path in sorted(part.iterdir()) if path.suffix != ".part"}
-    bundle_id = "b" + hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
+    bundle_id = content_id(files, schema_hash(), config.value_weights)
     manifest = Manifest(
         bundle_id=bundle_id,
         created_ms=now_ms,
@@ -87,6 +94,12 @@ def write_bundle(
     else:
         part.replace(folder)
     return manifest
+
+
+def content_id(files: Mapping[str, str], schema: str, value_weights: Mapping[str, float]) -> str:
+    """A bundle's id: what it serves with, its models, features and weights, and not when it was made."""
+    content = json.dumps([dict(files), schema, dict(value_weights)], sort_keys=True)
+    return "b" + hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def _write_index(path: Path, data: LogData, retrieval: Retrieval, split: Split) -> None:

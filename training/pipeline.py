@@ -17,10 +17,11 @@ from training.config import TrainConfig
 from training.cross import CrossFeatures
 from training.feedback.rows import LoggedRows
 from training.log_data import LogData
-from training.metrics import auc, calibration_error, logloss, mae, rmse
+from training.metrics import auc, calibration_error, logloss, mae, rmse, xauc
 from training.progress import Progress, silent
 from training.publication import Publication, publish
 from training.ranking_fit import RankingFit, fit_ranking, ranker_matrix
+from training.repeatable import repeatable
 from training.retrieval import Retrieval, best_epochs, fit_retrieval
 from training.source_scores import SourceScores, fit_blend, later_long_views
 from training.split import Split, split_at
@@ -53,7 +54,7 @@ def fit(
 ) -> Fitted:
     """Replay, split, towers, heads; with `test_day` nothing of that day or later is learned from. With `logged` the
     heads learn from the rows that serving logged, and nothing is replayed for them."""
-    _limit_threads(config.threads)
+    repeatable(config.threads)
     impressions = data.events.time_ms[data.events.surface > 0]
     split = split_at(np.sort(impressions), config.tower_share, config.valid_share, config.utc_offset_h, test_day)
     if logged is not None:
@@ -99,7 +100,7 @@ def train(
     bundles = home / "bundles"
     manifest = write_bundle(
         bundles, data, fitted.split, fitted.serving, fitted.blend, fitted.ranking.ranker, data.words(), config,
-        fitted.metrics, skipped, now_ms, len(fitted.rows),
+        fitted.metrics, skipped, now_ms, len(fitted.rows), {},
     )  # fmt: skip
     progress("bundle", 1, 2)
     publish(home, data, config, fitted, manifest, now_ms, how or Publication())
@@ -128,6 +129,8 @@ def validation_metrics(fit: RankingFit, rows: Rows, cross: CrossFeatures, record
             metrics[f"validation/{head}/auc"] = auc(label, prediction)
             metrics[f"validation/{head}/logloss"] = logloss(label, prediction)
             metrics[f"validation/{head}/ece"] = calibration_error(label, prediction)
+        elif trained.config.scale == "log":
+            metrics[f"validation/{head}/xauc"] = xauc(label, prediction)
         else:
             metrics[f"validation/{head}/mae"] = mae(label, prediction)
             metrics[f"validation/{head}/rmse"] = rmse(label, prediction)
@@ -140,9 +143,3 @@ def _curves(ranking: RankingFit, early: Retrieval, serving: Retrieval) -> dict[s
         curves[f"curve/towers_{name}/loss"] = tuple(e.loss for e in retrieval.curve)
         curves[f"curve/towers_{name}/recall_at_100"] = tuple(e.recall_at_100 for e in retrieval.curve)
     return curves
-
-
-def _limit_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)

@@ -111,5 +111,7 @@ def _figure(rows: int, columns: int) -> tuple[Any, "list[Axes]"]:
 
 def _png(figure: Any) -> bytes:
     buffer = io.BytesIO()
+    for axes in figure.axes:
+        axes.set_visible(axes.has_data())
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()
