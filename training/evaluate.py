@@ -11,7 +11,7 @@ from feeds.cross import CROSS
 from training.baselines import mapped, popularity
 from training.config import TrainConfig
 from training.log_data import LogData
-from training.metrics import auc, mae, rmse, viewer_bootstrap
+from training.metrics import auc, mae, paired, rmse, viewer_bootstrap, xauc
 from training.pipeline import Fitted, fit
 from training.progress import Progress, silent
 from training.ranking_fit import ranker_matrix
@@ -102,7 +102,7 @@ def _heads(data: LogData, fitted: Fitted, test: Array, seed: int, progress: Prog
     for number, (head, prediction) in enumerate(predictions.items()):
         config = fitted.ranking.trained.heads[head].config
         label = rows.labels[config.column]
-        name, metric, sign = _METRICS[config.objective]
+        name, metric, sign = ("xauc", xauc, 1.0) if config.scale == "log" else _METRICS[config.objective]
         video_rate = popularity(rows, label, fitted.split.test_from_ms, len(data.state.table))
         scores = {"popularity": video_rate[rows.video], "item_to_item": np.zeros(len(rows))}
         scores["item_to_item"][np.concatenate([valid, test])] = neighbour
@@ -128,9 +128,7 @@ def _compare(
     sign: float,
     seed: int,
 ) -> Compared:
-    def gain(index: Array) -> float:
-        return sign * (metric(label[index], ours[index]) - metric(label[index], other[index]))
-
+    gain = paired(metric, sign, label, ours, other)
     low, high = viewer_bootstrap(viewer, gain, ROUNDS, np.random.default_rng(seed))
     every = np.arange(len(label))
     return Compared(ours=metric(label, ours), baseline=metric(label, other), better=gain(every), low=low, high=high)
