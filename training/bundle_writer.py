@@ -80,7 +80,7 @@ def write_bundle(
         seed=config.seed,
         heads=ranker.heads,
         value_weights=config.value_weights,
-        metrics=metrics,
+        metrics={name: float(value) for name, value in metrics.items()},
         versions=_versions(),
         files=files,
         notes=notes,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from core.manifest import Manifest
 from training.bundle_writer import crown
 from training.config import TrainConfig
+from training.gates import GateRefused, judge
 from training.log_data import LogData
 from training.run_record import plots_of, run_of
 from training.tracking import Tracker
@@ -22,10 +23,11 @@ def unheard(sentence: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """How a run is published: `uri` names MLflow's server (empty: SQLite under the home), `tell` shows a person what
-    went otherwise than usual."""
+    """How a run is published: `uri` names MLflow's server (empty: SQLite under the home), `force` crowns a bundle that
+    the gates refuse, `tell` shows a person what went otherwise than usual."""
 
     uri: str = ""
+    force: bool = False
     tell: Callable[[str], None] = unheard
 
 
@@ -38,9 +40,17 @@ def publish(
     now_ms: int,
     how: Publication,
 ) -> None:
-    """Crown the bundle and record its run."""
-    crown(home / "bundles", manifest.bundle_id)
-    record(home, data, config, fitted, manifest, now_ms, how, champion=True)
+    """Judge the bundle, crown it and record its run; GateRefused, after the record, where it is not crowned."""
+    bundles = home / "bundles"
+    verdict = judge(bundles, manifest.bundle_id, data, fitted)
+    crowned = how.force or not verdict.failed
+    if crowned:
+        crown(bundles, manifest.bundle_id)
+    record(home, data, config, fitted, manifest, now_ms, how, champion=crowned)
+    if not crowned:
+        raise GateRefused(verdict.sentence)
+    if verdict.failed:
+        how.tell(f"Served although a gate failed: {'; '.join(gate.text for gate in verdict.failed)}.")
 
 
 def record(

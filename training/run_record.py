@@ -37,8 +37,8 @@ def run_of(
         bundle=manifest.bundle_id,
         champion=champion,
         parameters=config.model_dump(),
-        metrics={**fitted.metrics, **importance(fitted)},
-        curves={**fitted.curves},
+        metrics={name: float(value) for name, value in (fitted.metrics | importance(fitted)).items()},
+        curves={name: tuple(map(float, curve)) for name, curve in fitted.curves.items()},
         tags={
             "bundle": manifest.bundle_id,
             "feature_schema": manifest.feature_schema,

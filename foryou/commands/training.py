@@ -36,6 +36,7 @@ def train(
     threads: ThreadsOption = None,
     utc_offset: OffsetOption = None,
     logged: Annotated[bool, typer.Option("--logged", help="Fit the heads on rows that serving logged.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Serve the bundle even where the gates refuse it.")] = False,
     upload: Annotated[bool, typer.Option("--upload", help="Send kept runs to MLflow; train nothing.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -45,7 +46,8 @@ def train(
     Example: foryou train --seed 1 --rounds 300
 
     With --logged the heads learn from slates joined with feedback (`foryou features join`, which is run first) where
-    there are enough of them, and else, as without it, from rows computed again from the log.
+    there are enough of them, and else, as without it, from rows computed again from the log. A bundle that is worse
+    than the one that is served is kept and not served: the command says why and exits with 1.
     """
     settings = settings_of(home=home, threads=threads)
     require_log(settings)
@@ -53,7 +55,8 @@ def train(
         upload_kept(settings, json)
         return
     with Steps() as steps:
-        manifest = train_home(settings, config_of(settings, seed, rounds, epochs, utc_offset), steps, logged)
+        config = config_of(settings, seed, rounds, epochs, utc_offset)
+        manifest = train_home(settings, config, steps, logged, force)
     if json:
         show_json(manifest)
         return
@@ -132,7 +135,9 @@ def config_of(
     return config.model_copy(update={"towers": config.towers.model_copy(update={"epochs": epochs})})
 
 
-def train_home(settings: "Settings", config: "TrainConfig", steps: Steps, logged: bool = False) -> "Manifest":
+def train_home(
+    settings: "Settings", config: "TrainConfig", steps: Steps, logged: bool = False, force: bool = False
+) -> "Manifest":
     """Catch up with the log, train on it (heads on `logged` rows), and write the feature state that serving starts
     from."""
     from core.clock import system_clock
@@ -151,7 +156,7 @@ def train_home(settings: "Settings", config: "TrainConfig", steps: Steps, logged
     from training.pipeline import train as train_bundle  # takes long; what is wrong with the stores was told before
     from training.publication import Publication
 
-    how = Publication(uri=settings.mlflow, tell=note)
+    how = Publication(uri=settings.mlflow, force=force, tell=note)
     manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows, how)
     if settings.backends == "embedded":
         asyncio.run(_keep_state(settings, data, steps))
