@@ -24,11 +24,11 @@ class PairTowerConfig(BaseModel):
 
     dim: int = Field(64, ge=1, description="width of a vector")
     layers: int = Field(2, ge=0, description="steps along the graph: 1 pools a history, 2 adds who else took its items")
-    temperature: float = Field(0.15, gt=0, description="what cosines are divided by")
+    temperature: float = Field(0.125, gt=0, description="what cosines are divided by")
     learning_rate: float = Field(5e-3, gt=0, description="of Adam, at the start")
     last_rate: float = Field(0.1, gt=0, description="share of the learning rate that is left in the last epoch")
     batch_users: int = Field(1024, ge=1, description="users a step")
-    epochs: int = Field(12, ge=1, description="passes over the users, at most")
+    epochs: int = Field(8, ge=1, description="passes over the users, at most")
     user_power: float = Field(0.5, ge=0, description="a user's pairs weigh count ** -power")
     edge_dropout: float = Field(0.0, ge=0, lt=1, description="share of the graph's pairs left out of each step")
     decay: float = Field(0.0, ge=0, description="weight of the mean squared length of the ids' vectors")

@@ -28,4 +28,6 @@ def test_filters_are_the_papers_products_of_dense_matrices():
     linear = dense[users] @ matrix.T @ matrix
     ideal = dense[users] @ np.diag(1 / root) @ right.T @ right @ np.diag(root)
     assert linear_filter(taken)(users) == pytest.approx(linear, abs=1e-4)
+    louder = dense[users] / root @ dense.T / np.sqrt(dense.sum(axis=1)) @ dense / root
+    assert linear_filter(taken, 0.5)(users) == pytest.approx(louder, abs=1e-4)
     assert graph_filter(taken, 0.3, rank=6, rounds=50)(users) == pytest.approx(linear + 0.3 * ideal, abs=1e-3)
