@@ -8,13 +8,13 @@ import typer
 
 from core.errors import ForyouError, StorageFull
 from core.settings import wait_quietly
-from foryou.commands import demo, features, feed, importing, serving, stack, training, work, world
+from foryou.commands import demo, drift, features, feed, importing, serving, stack, training, work, world
 
 EXIT_CODES = """Exit codes
 
 0 done
 
-1 the answer is no (a replay that differs), or a bug, with its traceback
+1 the answer is no (a replay that differs, a bundle that is refused, a drift), or a bug, with its traceback
 
 2 input that cannot be used
 
@@ -48,6 +48,7 @@ def build() -> typer.Typer:
     app.add_typer(work.group(), name="work")
     app.command()(training.train)
     app.command()(training.evaluate)
+    app.command()(drift.drift)
     app.command()(serving.serve)
     app.command()(serving.token)
     app.command()(feed.feed)

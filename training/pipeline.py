@@ -15,6 +15,7 @@ from features.dataset import Rows
 from training.bundle_writer import write_bundle
 from training.config import TrainConfig
 from training.cross import CrossFeatures
+from training.drift import WINDOW_FILE, training_window
 from training.feedback.rows import LoggedRows
 from training.log_data import LogData
 from training.metrics import auc, calibration_error, logloss, mae, rmse, xauc
@@ -98,9 +99,10 @@ def train(
     skipped = tuple(f"head {name}: {reason}" for name, reason in fitted.ranking.trained.skipped.items())
     progress("bundle", 0, 2)
     bundles = home / "bundles"
+    window = training_window(data, fitted, config.seed)
     manifest = write_bundle(
         bundles, data, fitted.split, fitted.serving, fitted.blend, fitted.ranking.ranker, data.words(), config,
-        fitted.metrics, skipped, now_ms, len(fitted.rows), {},
+        fitted.metrics, skipped, now_ms, len(fitted.rows), {WINDOW_FILE: window.to_bytes()},
     )  # fmt: skip
     progress("bundle", 1, 2)
     publish(home, data, config, fitted, manifest, now_ms, how or Publication())

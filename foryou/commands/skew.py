@@ -77,7 +77,7 @@ def join(
 
 
 @dataclass(frozen=True)
-class _Logged:
+class ServedLog:
     """What was served and where it can be counted again: slates, states, the catalogue's past, author ids by code."""
 
     slates: "SlateLog"
@@ -87,7 +87,7 @@ class _Logged:
 
 
 @asynccontextmanager
-async def _logged(settings: "Settings") -> "AsyncIterator[_Logged]":
+async def served_log(settings: "Settings") -> "AsyncIterator[ServedLog]":
     """The one log of a home, or the topics of a cluster, archive and log together."""
     if settings.backends == "cluster":
         async with _topics(settings) as topics:
@@ -98,7 +98,7 @@ async def _logged(settings: "Settings") -> "AsyncIterator[_Logged]":
 
             authors = (await read_catalogue(topics(CATALOGUE))).past.table.authors.words
             slates = ArchivedSlates(topics(SLATES))
-            yield _Logged(slates, ArchivedStates(topics), lambda: ArchivedCatalogue(topics), authors)
+            yield ServedLog(slates, ArchivedStates(topics), lambda: ArchivedCatalogue(topics), authors)
         return
     from features.skew.one_log import LogCatalogue, LogStates
     from foryou.stores import open_stores
@@ -108,7 +108,7 @@ async def _logged(settings: "Settings") -> "AsyncIterator[_Logged]":
         assert stores.slate_log is not None
         states = LogStates(stores.log, await stores.tables.all_users())
         authors = (await stores.videos.load()).authors.words
-        yield _Logged(stores.slate_log, states, lambda: LogCatalogue(stores.log), authors)
+        yield ServedLog(stores.slate_log, states, lambda: LogCatalogue(stores.log), authors)
     finally:
         stores.close()
 
@@ -132,7 +132,7 @@ async def check_home(settings: "Settings", newest: int | None, feast: bool, step
 
     from features.skew.check import check_skew
 
-    async with _logged(settings) as served:
+    async with served_log(settings) as served:
         steps.begin("reading the slates")
         logged, left_out = await newest_slates(served.slates, newest)
         if not logged:
@@ -173,7 +173,7 @@ async def join_home(settings: "Settings", again: bool, steps: Steps) -> "JoinRep
     from foryou.stores import training_blobs
     from training.feedback.days import join_days
 
-    async with opened_stores(settings) as stores, _logged(settings) as served:
+    async with opened_stores(settings) as stores, served_log(settings) as served:
         blobs, one_log = training_blobs(settings.home), stores.applies
         return await join_days(
             served.slates, stores.log, blobs, system_clock(), again=again, one_log=one_log, progress=steps
