@@ -35,7 +35,7 @@ METRICS = ("recall@20", "recall@100", "recall@500", "NDCG@20")
 ROUNDS = 400
 _DEFAULT = TrainConfig()
 CONFIG = TrainConfig(
-    towers=_DEFAULT.towers.model_copy(update={"epochs": 2, "holdout_ms": 0}),
+    towers=_DEFAULT.towers.model_copy(update={"epochs": 3, "holdout_ms": 0}),
     affinity=_DEFAULT.affinity.model_copy(update={"epochs": 1, "epoch_examples": 1_000}),  # ranks, is not measured here
 )
 

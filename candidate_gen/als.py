@@ -23,11 +23,11 @@ class AlsConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     factors: int = Field(64, ge=1, description="width of a vector")
-    rounds: int = Field(8, ge=1, description="times that both sides are solved")
+    rounds: int = Field(12, ge=1, description="times that both sides are solved")
     steps: int = Field(3, ge=1, description="steps of conjugate gradients in a round")
     fold_in_steps: int = Field(10, ge=1, description="steps with which a viewer is solved for from nothing")
-    confidence: float = Field(20.0, gt=0, description="weight of a watch against a video not watched")
-    regularisation: float = Field(100.0, gt=0, description="weight of the vectors' squared length")
+    confidence: float = Field(80.0, gt=0, description="weight of a watch against a video not watched")
+    regularisation: float = Field(200.0, gt=0, description="weight of the vectors' squared length")
     weights: WatchWeights = Field(default_factory=WatchWeights)
     seed: int = Field(0, description="of the first vectors")
 

@@ -18,7 +18,7 @@ class EaseConfig(BaseModel):
 
     regularisation: float = Field(300.0, gt=0, description="added to the diagonal of the co-watches")
     videos: int = Field(10_000, ge=1, description="most watched videos that take part; memory grows with the square")
-    neighbours: int = Field(200, ge=1, description="largest positive weights kept for each watched video")
+    neighbours: int = Field(400, ge=1, description="largest weights, of either sign, kept for each watched video")
     weights: WatchWeights = Field(
         default_factory=lambda: WatchWeights(half_life_ms=30 * 86_400_000), description="of the watches in the fit"
     )
@@ -26,7 +26,7 @@ class EaseConfig(BaseModel):
 
 def fit_ease(watches: Interactions, videos: int, config: EaseConfig) -> Neighbours:
     """What each watched video says for every other (Steck, 2019): B = I - P / diag(P), P the inverse of the watches'
-    Gram matrix plus the regularisation; the largest positive weights of each row."""
+    Gram matrix plus the regularisation; of each row the weights furthest from 0."""
     weight = config.weights.of(watches.indptr, watches.signal, watches.time_ms)
     mass = np.bincount(watches.video, weight, minlength=videos)
     chosen = np.sort(np.argsort(-mass, kind="stable")[: config.videos])
@@ -38,7 +38,7 @@ def fit_ease(watches: Interactions, videos: int, config: EaseConfig) -> Neighbou
     if len(chosen):
         gram = np.asarray((matrix.T @ matrix).todense(), np.float32)
         best, strength = _strongest(_linear(gram, config.regularisation), config.neighbours)
-        rows[chosen, : best.shape[1]] = np.where(strength > 0, chosen[best], -1)
+        rows[chosen, : best.shape[1]] = np.where(strength != 0, chosen[best], -1)
         scores[chosen, : best.shape[1]] = strength
     return Neighbours(rows, scores)
 
@@ -56,9 +56,9 @@ def _linear(gram: Array, regularisation: float) -> Float32:
 
 
 def _strongest(linear: Float32, count: int) -> tuple[Array, Float32]:
-    """The columns of each row's `count` largest weights, best first, and the weights, 0 for those below."""
+    """The columns of each row's `count` weights furthest from 0, the largest first, and the weights."""
     count = min(count, linear.shape[1])
-    found = np.sort(np.argpartition(-linear, count - 1, axis=1)[:, :count], axis=1)
+    found = np.sort(np.argpartition(-np.abs(linear), count - 1, axis=1)[:, :count], axis=1)
     order = np.argsort(-np.take_along_axis(linear, found, 1), axis=1, kind="stable")
     found = np.take_along_axis(found, order, 1)
-    return found, np.maximum(np.take_along_axis(linear, found, 1), 0).astype(np.float32)
+    return found, np.take_along_axis(linear, found, 1).astype(np.float32)

@@ -35,10 +35,12 @@ class NeighbourSource(ItemToItemSource):
 
     def scores(self, query: Query, videos: int) -> Float32:
         """What the history lends each video. [videos] float32"""
-        history, total = history_of(query), np.zeros(videos, np.float32)
-        rows, scores = self._lists.score(history.video, self.weights(history))
-        total[rows] = scores
-        return total
+        history = history_of(query)
+        known = (history.video >= 0) & (history.video < len(self._lists.rows))
+        rows, scores = self._lists.rows[history.video[known]], self._lists.scores[history.video[known]]
+        lent = scores * self.weights(history)[known][:, None]
+        inside = (rows >= 0) & (rows < videos)
+        return np.bincount(rows[inside], lent[inside], minlength=videos).astype(np.float32)
 
 
 class EaseSourceConfig(BaseModel):
@@ -47,7 +49,9 @@ class EaseSourceConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     quota: int = Field(300, ge=0, description="videos, at most")
-    watches: WatchWeights = Field(default_factory=WatchWeights, description="of the viewer's history")
+    watches: WatchWeights = Field(
+        default_factory=lambda: WatchWeights(half_life_ms=10 * 86_400_000), description="of the viewer's history"
+    )
 
 
 class EaseSource(NeighbourSource):

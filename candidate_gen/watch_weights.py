@@ -13,7 +13,7 @@ class WatchWeights(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     signals: tuple[float, float, float, float, float, float, float] = Field(
-        (0.3, 1.0, 1.2, 1.2, 0.3, 0.0, 0.5),
+        (0.6, 1.0, 1.2, 1.2, 0.2, 0.0, 0.6),
         description="weight of a watch: no flag, long view, like, strong, skip, negative, click",
     )
     half_life_ms: float = Field(

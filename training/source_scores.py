@@ -11,10 +11,10 @@ from candidate_gen.blend import CUTS, Blend, blended, fit_weights
 from candidate_gen.examples import histories_at
 from candidate_gen.interactions import Interactions, signal_weight
 from candidate_gen.item_to_item import Neighbours
+from candidate_gen.model_sources import EaseSourceConfig
 from candidate_gen.recall import HeldOut, held_out, ranks
 from candidate_gen.sources import ItemToItemSource, ItemToItemSourceConfig
 from candidate_gen.viewer_view import History
-from candidate_gen.watch_weights import WatchWeights
 from core.arrays import Array, Float32, Int32, Int64
 from core.video_table import VideoTable
 from features.layout import DAY_MS, HISTORY
@@ -36,6 +36,7 @@ class SourceScores:
     def __init__(self, fit: Retrieval, table: VideoTable, watches: Interactions, now_ms: int) -> None:
         self._fit, self._past, self._now_ms, self._videos = fit, watches.before(now_ms), now_ms, len(table)
         self._towers = TowerPair.over(fit.towers, table, now_ms)
+        self._ease = EaseSourceConfig().watches
         self._item = ItemToItemSource(fit.neighbours, ItemToItemSourceConfig())
         self._popular = np.log1p(recent_counts(self._past, self._videos, now_ms)).astype(np.float32)
 
@@ -49,7 +50,7 @@ class SourceScores:
         return {
             "als": self._fit.als.viewers(indptr, video, signal, time_ms) @ self._fit.als.videos.T,
             "two_tower": self._tower(viewers),
-            "ease": lent(self._fit.linear, indptr, video, WatchWeights().of(indptr, signal, time_ms), self._videos),
+            "ease": lent(self._fit.linear, indptr, video, self._ease.of(indptr, signal, time_ms), self._videos),
             "item_to_item": lent(self._fit.neighbours, indptr, video, item, self._videos),
             "popular": np.broadcast_to(self._popular, (len(viewers), self._videos)),
         }
