@@ -131,7 +131,7 @@ def _prediction_plots(data: LogData, fitted: "Fitted", index: Array) -> dict[str
     plots = {}
     if binary:
         observed = {name: _observed(labels[name], predictions[name]) for name in binary}
-        plots["calibration.png"] = calibration_plot(observed)
+        plots["calibration.png"] = calibration_plot({name: pair for name, pair in observed.items() if len(pair[0])})
     if "watch_time" in predictions:
         error = predictions["watch_time"] - labels["watch_time"]
         known = np.isfinite(error)
