@@ -7,6 +7,9 @@ DATA ?=
 PYTHON ?=
 WORKERS ?= 2
 
+# Every process of a test or a stack would compile all that it imports again where this is set.
+export PYTHONDONTWRITEBYTECODE =
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
