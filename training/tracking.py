@@ -100,6 +100,7 @@ class Tracker:
         # MLflow's own patience is minutes, which a training run does not wait for a record of itself.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is the command's own
         from mlflow.tracking import MlflowClient
 
         own = f"sqlite:///{(self.home / 'mlflow.db').absolute()}"

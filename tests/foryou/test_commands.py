@@ -90,7 +90,8 @@ def test_a_viewer_nobody_knows_needs_the_flag_new(run, home):
 
 
 def test_training_again_prints_its_manifest(run, home):
-    manifest = run("train", "--rounds", 3, "--epochs", 1, "--seed", 1, "--home", home, "--json").json()
+    again = ("train", "--rounds", 3, "--epochs", 1, "--seed", 1, "--force", "--home", home, "--json")
+    manifest = run(*again).json()
     assert (home / "bundles" / "champion").read_text() == manifest["bundle_id"]
     assert manifest["seed"] == 1 and "long_view" in manifest["heads"]
 
