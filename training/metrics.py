@@ -105,7 +105,7 @@ def xauc(label: Array, score: Array) -> float:
     value = np.unique(score, return_inverse=True)[1]
     size = np.bincount(amount)
     pairs = (len(label) ** 2 - (size.astype(np.float64) ** 2).sum()) / 2
-    return _concordant(amount, value, size) / pairs if pairs else float("nan")
+    return float(_concordant(amount, value, size) / pairs) if pairs else float("nan")
 
 
 def _concordant(amount: Array, value: Array, size: Array) -> float:
