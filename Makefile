@@ -31,7 +31,7 @@ demo: $(INSTALLED)  ## build a world, train on it and serve it on PORT
 	$(BIN)/foryou demo --home $(HOME_DIR) --port $(PORT) $(if $(DATA),--data $(DATA))
 
 test: $(INSTALLED)  ## run the whole suite
-	$(BIN)/pytest -n $(WORKERS) --durations=10
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=25
 
 lint: $(INSTALLED)  ## check style, types and the layers
 	$(BIN)/ruff check .
