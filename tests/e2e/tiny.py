@@ -33,7 +33,9 @@ def build(home):
     """World, import, training, feature state: everything that serving needs, and nothing else is kept."""
     world = World.build(0, VIEWERS, VIDEOS, days=DAYS)
     write_history(world, home / "world", IMPRESSIONS)
-    config = TrainConfig(threads=1, rounds=80, feature_share=0.5, refit_towers=False, towers=TowerConfig(epochs=1))
+    config = TrainConfig(
+        threads=1, rounds=80, members=1, feature_share=0.5, refit_towers=False, towers=TowerConfig(epochs=1)
+    )
 
     async def made():
         stores = open_stores(home, durable=False)
