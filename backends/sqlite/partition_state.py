@@ -79,6 +79,9 @@ class SqlitePartitionState:
         step = Step(_squeezed(advance.rows), dict(advance.event_ids))
         waits = self._steps.fits(step)
         with self._stored():
+            # A writer that was replaced may come late: what it would write was done again, and more since.
+            if self.position()[0] > advance.offset:
+                return
             if waits:
                 self._steps.append(step)
             else:
