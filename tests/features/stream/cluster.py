@@ -34,6 +34,7 @@ class Life:
 
     def __init__(self, dies_at=0, after=False):
         self.dies_at, self.after, self.count, self.dead = dies_at, after, 0, False
+        self._running = []  # effects that threads are at
 
     def _effect(self):
         if self.dead:
@@ -57,11 +58,20 @@ class Life:
         if last and not self.after:
             self.dead = True
             raise Killed()
-        result = call()
+        self._running.append(None)
+        try:
+            result = call()
+        finally:
+            self._running.pop()
         if last:
             self.dead = True
             raise Killed()
         return result
+
+    async def buried(self):
+        """Until no thread of the dead process is at work: with a real one they end at once."""
+        while self._running:
+            await asyncio.sleep(0.01)
 
 
 class Mortal:

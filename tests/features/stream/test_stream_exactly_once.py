@@ -64,6 +64,7 @@ async def live_and_die(cluster, host, rng, stop):
             task.cancel()
         outcome = (await asyncio.gather(task, return_exceptions=True))[0]
         assert isinstance(outcome, Killed | asyncio.CancelledError), outcome
+        await life.buried()
         deaths += 1
     return deaths
 
