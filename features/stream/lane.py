@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from core.errors import ForyouError, Unavailable
 from core.log import Entry, MessageLog
@@ -13,6 +13,7 @@ from core.log import Entry, MessageLog
 if TYPE_CHECKING:
     from features.stream.loop import StageConfig
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _IDLE_S: Final = 0.25
 
@@ -217,14 +218,15 @@ async def both(*effects: Awaitable[None]) -> None:
             raise outcome
 
 
-async def unhurried(ending: Coroutine[Any, Any, None]) -> None:
-    """Run an ending to its end, however often who waits for it is cancelled meanwhile; then they are."""
+async def unhurried(ending: Coroutine[Any, Any, _T]) -> _T:
+    """What an ending gives, run to its end however often who waits for it is cancelled meanwhile; then they are."""
     task, cancelled = asyncio.create_task(ending), False
     while not task.done():
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
             cancelled = True
-    task.result()
+    result = task.result()
     if cancelled:
         raise asyncio.CancelledError
+    return result

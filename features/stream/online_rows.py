@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from core.ports import FeatureStore, PartitionState
+from features.stream.lane import unhurried
 
 _PAGE: Final = 2_000
 
@@ -59,7 +60,8 @@ class OnlineRows:
     async def _rewrite(self, mark: int) -> None:
         """Every row above the mark again, page by page; the mark follows with the next write."""
         after = 0
-        while page := await asyncio.to_thread(self._state.rows_since, mark, after, _PAGE):
+        # Finished once begun, as a commit is: asking folds what waits, and the file must not be let go meanwhile.
+        while page := await unhurried(asyncio.to_thread(self._state.rows_since, mark, after, _PAGE)):
             after = page[-1][0]
             await self._features.write(self._named((key, raw) for _, key, raw in page), {self._name: mark})
             self.rewritten += len(page)
