@@ -107,15 +107,18 @@ def _solve(indptr, column, weight, other, gram, vectors, steps):
             length = shorter
 
 
-def fit_als(watches: Interactions, videos: int, config: AlsConfig) -> AlsFactors:
+def fit_als(watches: Interactions, videos: int, config: AlsConfig, start: Float32 | None = None) -> AlsFactors:
     """Factors of the videos that fit sum w (1 - x y)^2 + sum over all (x y)^2 + r (|x|^2 + |y|^2) best, w being
-    confidence x weight of a watch."""
+    confidence x weight of a watch; from random ones, or from `start` [<= videos, factors] where that is not zero."""
     weight = np.float32(config.confidence) * config.weights.of(watches.indptr, watches.signal, watches.time_ms)
     order = np.argsort(watches.video, kind="stable")
     by_video = np.concatenate([[0], np.cumsum(np.bincount(watches.video, minlength=videos))]).astype(np.int64)
     viewer, video_weight = watches.viewer()[order], weight[order]
     rng = np.random.default_rng(config.seed)
     y = (0.1 * rng.standard_normal((videos, config.factors))).astype(np.float32)
+    if start is not None:
+        known = np.flatnonzero(start.any(axis=1))
+        y[known] = start[known]
     y[np.bincount(watches.video, weight, minlength=videos) == 0] = 0
     x = np.zeros((watches.viewers, config.factors), np.float32)
     for _ in range(config.rounds):

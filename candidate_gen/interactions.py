@@ -1,12 +1,14 @@
 """The watches of every viewer in time order, as one CSR of plain arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
 
 from core.arrays import Array, Bool, Float64, Int32, Int64
 from core.errors import InputError
+from core.room import MEMORY, Room, blocks
 from features.layout import CLICK_BIT, LIKE_BIT, LONG_VIEW_BIT, NEGATIVE_BIT, SKIP_BIT, STRONG_BIT
 
 LONG_VIEW: Final = LONG_VIEW_BIT
@@ -25,7 +27,8 @@ POSITIVE: Final = LONG_VIEW | LIKE | STRONG
 class Interactions:
     """Watches, oldest first for each viewer: `indptr` [viewers + 1] int64 into `video` [n] int32 (VideoTable rows),
     `time_ms` [n] int64 and `signal` [n] uint8 (bit flags); `profile` [viewers, fields] int32 codes (0 = unknown),
-    each field's below its `profile_sizes` entry. InputError when the arrays contradict one another."""
+    each field's below its `profile_sizes` entry. Large arrays that are derived from these go to `room`. InputError
+    when the arrays contradict one another."""
 
     indptr: Int64
     video: Int32
@@ -33,6 +36,7 @@ class Interactions:
     signal: Array
     profile: Int32
     profile_sizes: tuple[int, ...]
+    room: Room = MEMORY
 
     def __post_init__(self) -> None:
         size = int(self.indptr[-1])
@@ -40,10 +44,14 @@ class Interactions:
             raise InputError(f"indptr ends at {size}, which is not the number of watches.")
         if self.profile.shape != (self.viewers, len(self.profile_sizes)):
             raise InputError(f"profile has shape {self.profile.shape}, not one row for each of {self.viewers} viewers.")
-        backwards = np.diff(self.time_ms) < 0
-        backwards[self.indptr[1:-1][(self.indptr[1:-1] > 0) & (self.indptr[1:-1] < size)] - 1] = 0
-        if backwards.any():
-            raise InputError(f"Watch {int(np.argmax(backwards)) + 1} is older than the one before.")
+        for span in blocks(size):
+            backwards = np.diff(self.time_ms[span.start : span.stop + 1]) < 0
+            first = np.searchsorted(self.indptr, [span.start + 1, span.stop + 1])
+            starts = self.indptr[slice(*first)]
+            backwards[starts[starts - span.start - 1 < len(backwards)] - span.start - 1] = 0
+            if backwards.any():
+                at = span.start + int(np.argmax(backwards)) + 1
+                raise InputError(f"Watch {at} is older than the one before.")
 
     @property
     def viewers(self) -> int:
@@ -57,17 +65,27 @@ class Interactions:
         """The viewer of each watch. [n] int32"""
         return np.repeat(np.arange(self.viewers, dtype=np.int32), np.diff(self.indptr))
 
+    def viewer_of(self, at: Int64) -> Int32:
+        """The viewers of the watches at these positions [n]. [n] int32"""
+        return (np.searchsorted(self.indptr, at, side="right") - 1).astype(np.int32)
+
     def where(self, keep: Bool) -> "Interactions":
         """Only the watches that the mask [n] keeps; every viewer stays."""
-        kept = np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)
-        return Interactions(
-            kept[self.indptr],
-            self.video[keep],
-            self.time_ms[keep],
-            self.signal[keep],
-            self.profile,
-            self.profile_sizes,
-        )
+        if keep.all():
+            return self
+        kept = np.zeros(len(keep) + 1, np.int64 if len(keep) >= 2**31 else np.int32)
+        np.cumsum(keep, out=kept[1:])
+        columns = [self._kept(column, keep, int(kept[-1])) for column in (self.video, self.time_ms, self.signal)]
+        indptr = kept[self.indptr].astype(np.int64)
+        return replace(self, indptr=indptr, video=columns[0], time_ms=columns[1], signal=columns[2])
+
+    def _kept(self, column: Array, keep: Bool, count: int) -> Array:
+        out, done = self.room.empty(count, column.dtype), 0
+        for span in blocks(len(keep)):
+            part = column[span][keep[span]]
+            out[done : done + len(part)] = part
+            done += len(part)
+        return out
 
     def before(self, until_ms: int) -> "Interactions":
         """Only the watches with time < until_ms."""
@@ -93,6 +111,13 @@ def interactions_of(
 
 def signal_weight(signal: Array, weights: tuple[float, ...]) -> Float64:
     """The largest weight among a watch's flags (`weights`: no flag, then each bit, lowest first). [n] float64"""
-    bits = (signal[:, None] >> np.arange(SIGNAL_BITS, dtype=np.uint8)) & 1
-    by_bit = np.where(bits == 1, np.asarray(weights[1:], np.float64), -np.inf).max(axis=1)
-    return np.where(np.isneginf(by_bit), weights[0], by_bit)
+    return np.asarray(_largest(weights)[signal & (SIGNALS - 1)])
+
+
+@cache
+def _largest(weights: tuple[float, ...]) -> Float64:
+    """The largest weight of each signal. [SIGNALS] float64"""
+    flags = (np.arange(SIGNALS)[:, None] >> np.arange(SIGNAL_BITS)) & 1
+    largest = np.where(flags == 1, np.asarray(weights[1:], np.float64), -np.inf).max(axis=1)
+    largest[0] = weights[0]
+    return np.asarray(largest)

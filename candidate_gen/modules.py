@@ -47,9 +47,9 @@ class VideoInputs(nn.Module):
 
     def forward(self, rows: Tensor, codes: Tensor, content: Tensor) -> Tensor:
         """[n] rows, [n, fields] codes, [n, content] -> [n, dim]"""
-        keep = torch.ones(len(rows), 2)
+        keep = torch.ones(len(rows), 2, device=rows.device)
         if self.training and self.drop > 0:
-            keep = (torch.rand(len(rows), 2) >= self.drop).float()
+            keep = (torch.rand(len(rows), 2, device=rows.device) >= self.drop).float()
         x = functional.embedding(rows, self.ids) * keep[:, :1]
         author = codes[:, 0] * keep[:, 1].long()
         for at, table in enumerate(self.fields):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.arrays import Array, Float32, Int32, Int64
+from core.room import blocks
 
 _FLOOR = 0.05
 
@@ -29,9 +30,11 @@ def popularity_history(
 ) -> PopularityHistory:
     """Counts of watches [n] by time step, halved every `half_life_ms`."""
     start = int(time_ms.min()) if len(time_ms) else 0
-    step = (time_ms - start) // step_ms
-    steps = int(step.max()) + 1 if len(step) else 0
-    flat = np.bincount(step * videos + video, weight, minlength=steps * videos)
+    steps = (int(time_ms.max()) - start) // step_ms + 1 if len(time_ms) else 0
+    flat = np.zeros(steps * videos)
+    for span in blocks(len(video)):
+        step = (time_ms[span] - start) // step_ms
+        np.add.at(flat, step * videos + video[span], weight[span])
     fresh = flat.reshape(steps, videos)
     counts = np.zeros((steps + 1, videos), np.float32)
     keep = 0.5 ** (step_ms / half_life_ms)

@@ -1,6 +1,8 @@
 """The steps of a tower's training as arrays: no loop over examples."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -10,17 +12,19 @@ from candidate_gen.popularity import PopularityHistory, log_share, popularity_hi
 from candidate_gen.tower_config import TowerConfig
 from candidate_gen.video_fields import age_buckets
 from core.arrays import Array, Float32, Float64, Int32, Int64
+from core.room import blocks
 
 # How well a watch went: no flag, long view, like, strong, skip, negative, click (the largest that applies).
 OUTCOMES = (0.35, 1.0, 1.0, 1.0, 0.0, 0.0, 0.35)
+POOL = 1 << 22  # examples that are shuffled together
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What every step reads: the watches, the viewer of each, and the videos' upload times and popularity."""
+    """What every step reads: the watches, and the videos' upload times and popularity."""
 
     watches: Interactions
-    viewer: Int32
     upload_ms: Int64
     popularity: PopularityHistory
     log_share: Float32
@@ -71,22 +75,37 @@ def corpus_of(watches: Interactions, upload_ms: Int64, config: TowerConfig) -> C
     popularity = popularity_history(
         watches.video,
         watches.time_ms,
-        signal_weight(watches.signal, config.signal_weights),
+        _weights(watches, config),
         len(upload_ms),
         config.popularity_step_ms,
         config.popularity_half_life_ms,
     )
-    shares = log_share(popularity.counts)
-    return Corpus(watches, watches.viewer(), upload_ms, popularity, shares)
+    return Corpus(watches, upload_ms, popularity, log_share(popularity.counts))
+
+
+def _weights(watches: Interactions, config: TowerConfig, at: Int64 | None = None) -> Float64:
+    """The weights as examples of the watches at these positions, of all where None. [n] float64"""
+    size = len(watches) if at is None else len(at)
+    out = watches.room.empty(size, np.float64)
+    for span in blocks(size):
+        out[span] = signal_weight(watches.signal[span if at is None else at[span]], config.signal_weights)
+    return out
 
 
 def examples_of(corpus: Corpus, config: TowerConfig, from_ms: int, until_ms: int) -> Examples:
     """Each viewer's first watch of a video in [from_ms, until_ms), where its weight is above zero."""
     watches = corpus.watches
-    weight = signal_weight(watches.signal, config.signal_weights)
-    inside = (watches.time_ms >= from_ms) & (watches.time_ms < until_ms)
-    at = np.flatnonzero(inside & (weight > 0) & first_watches(watches, corpus.videos))
-    return Examples(at, weight[at])
+    keep = first_watches(watches, corpus.videos)
+    for span in blocks(len(watches)):
+        time_ms = watches.time_ms[span]
+        keep[span] &= (time_ms >= from_ms) & (time_ms < until_ms)
+        keep[span] &= signal_weight(watches.signal[span], config.signal_weights) > 0
+    at, done = watches.room.empty(int(keep.sum()), np.int64), 0
+    for span in blocks(len(watches)):
+        found = np.flatnonzero(keep[span])
+        at[done : done + len(found)] = found + span.start
+        done += len(found)
+    return Examples(at, _weights(watches, config, at))
 
 
 def _slots(rows: Int64, videos: int) -> Int64:
@@ -96,36 +115,103 @@ def _slots(rows: Int64, videos: int) -> Int64:
     return slot
 
 
-class StepMaker:
-    """Makes steps: draws the negatives, gathers the histories and works out the corrections."""
+@dataclass
+class Place:
+    """Where a pass stands: the generator's states when the pass and its pool began, the pool, and the batches of it
+    that were taken."""
 
-    def __init__(self, corpus: Corpus, examples: Examples, config: TowerConfig, rng: np.random.Generator) -> None:
+    began: dict[str, Any]
+    pool_began: dict[str, Any]
+    pool: int = 0
+    batch: int = 0
+    taken: int = 0
+
+
+class StepMaker:
+    """Makes steps: draws the order and the negatives, gathers the histories and works out the corrections.
+
+    Examples beyond `pool` are drawn in blocks of neighbours, in random order, and shuffled within pools of blocks: a
+    log of any size is read a pool at a time."""
+
+    def __init__(
+        self, corpus: Corpus, examples: Examples, config: TowerConfig, rng: np.random.Generator, pool: int = POOL
+    ) -> None:
         self._corpus, self._examples, self._config, self._rng = corpus, examples, config, rng
-        kept = np.minimum(examples.weight, 1)
-        mass = np.bincount(corpus.watches.video[examples.at], kept, minlength=corpus.videos)
+        self._pool, self._block, self.place = pool, max(1, pool // 1024), self._fresh()
+        mass = np.zeros(corpus.videos)
+        for span in blocks(len(examples.at)):
+            np.add.at(mass, corpus.watches.video[examples.at[span]], np.minimum(examples.weight[span], 1))
         self._share = mass / max(mass.sum(), 1e-9)
         drawn = self._share**config.negative_power
         drawn = drawn / drawn.sum() + 0.1 / corpus.videos
         self._drawn = drawn / drawn.sum()
         self._cumulative = np.cumsum(self._drawn)
 
-    def epoch(self) -> list[Int64]:
-        """The batches of one pass, indices into the examples: each enters with the probability of its weight."""
-        kept = np.flatnonzero(self._rng.random(len(self._examples.at)) < self._examples.weight)
+    def epoch(self, place: Place | None = None) -> Iterator[Int64]:
+        """The batches of one pass, indices into the examples: each enters with the probability of its weight. With
+        `place` those that were left there; the generator is then as it was."""
+        now = self.rng_state
+        if place is not None:
+            self._rng.bit_generator.state = place.began
+        self.place = self._fresh()
+        pools = self._pools()
+        if place is not None:
+            self.place, self._rng.bit_generator.state = replace(place), place.pool_began
+        for at in range(self.place.pool, len(pools)):
+            self.place.pool, self.place.pool_began = at, self.rng_state
+            batches = self._batches(pools[at])
+            if place is not None and at == place.pool:
+                self._rng.bit_generator.state = now
+            else:
+                self.place.batch = 0
+            for batch in batches[self.place.batch :]:
+                self.place.batch += 1
+                yield batch
+            self.place.taken += sum(map(len, batches))
+            if self.place.taken >= self._config.epoch_examples:
+                break
+
+    @property
+    def rng_state(self) -> dict[str, Any]:
+        """Where the generator stands."""
+        return dict(self._rng.bit_generator.state)
+
+    @rng_state.setter
+    def rng_state(self, state: dict[str, Any]) -> None:
+        self._rng.bit_generator.state = state
+
+    def _fresh(self) -> Place:
+        return Place(self.rng_state, self.rng_state)
+
+    def _pools(self) -> list[Int64]:
+        """The first examples of the blocks of each pool."""
+        size = len(self._examples.at)
+        if size <= self._pool:
+            return [np.zeros(1, np.int64)]
+        order = self._rng.permutation(-(-size // self._block)) * self._block
+        each = self._pool // self._block
+        return [np.sort(order[start : start + each]) for start in range(0, len(order), each)]
+
+    def _batches(self, firsts: Int64) -> list[Int64]:
+        """The batches of one pool."""
+        size = len(self._examples.at)
+        block = size if size <= self._pool else self._block
+        index = np.concatenate([np.arange(first, min(first + block, size)) for first in firsts])
+        kept = index[self._rng.random(len(index)) < self._examples.weight[index]]
         self._rng.shuffle(kept)
-        kept = kept[: self._config.epoch_examples]
+        kept = kept[: self._config.epoch_examples - self.place.taken]
         size = self._config.batch
         batches = [kept[start : start + size] for start in range(0, len(kept), size)]
         return batches[:-1] if len(batches) > 1 and len(batches[-1]) < size // 2 else batches
 
-    def make(self, batch: Int64) -> Step:
-        """The step of these examples [n]."""
-        corpus, watches, videos = self._corpus, self._corpus.watches, self._corpus.videos
-        at = self._examples.at[batch]
-        viewer, now = corpus.viewer[at], watches.time_ms[at]
+    def make(self, batch: Int64, own: slice = ALL) -> Step:
+        """The step of these examples [n]; with `own` of some of them, beside the columns of all."""
+        watches, videos = self._corpus.watches, self._corpus.videos
+        everyone = watches.video[self._examples.at[batch]]
+        copies = np.bincount(everyone, minlength=videos) + self._negatives()
+        at, positive = self._examples.at[batch[own]], everyone[own]
+        viewer, now = watches.viewer_of(at), watches.time_ms[at]
         past = histories_at(watches, viewer, now, at, self._config.history)
-        positive = watches.video[at]
-        copies = np.bincount(positive, minlength=videos) + self._negatives()
         columns = np.flatnonzero(copies)
         rows = _rows_in_play(copies > 0, past.video)
         column_of, slot = _slots(columns, videos), _slots(rows, videos)
@@ -144,24 +230,36 @@ class StepMaker:
             time=time,
             positive=column_of[positive],
             repeats=(copies[positive] - 1).astype(np.float32),
-            correction=self._correction(copies, columns, len(at)),
+            correction=self._correction(copies, columns, len(batch)),
             hits=np.stack([who, column_of[past.video[who, when]]]),
-            weight=np.maximum(self._examples.weight[batch], 1).astype(np.float32),
+            weight=self.weights(batch[own]),
             outcome=signal_weight(watches.signal[at], OUTCOMES).astype(np.float32),
         )
 
+    def weights(self, batch: Int64) -> Float32:
+        """What each example counts in the loss. [n] float32"""
+        return np.maximum(self._examples.weight[batch], 1).astype(np.float32)
+
+    def drawn(self) -> Int64:
+        """Extra videos of a step. [negatives] int64"""
+        drawn = np.searchsorted(self._cumulative, self._rng.random(self._config.negatives))
+        return np.minimum(drawn, len(self._drawn) - 1)
+
+    def expected(self, size: int) -> Float64:
+        """How many copies of each video a step of so many examples has on average, beside its own. [videos] float64"""
+        expected: Float64 = (size - 1) * self._share + self._config.negatives * self._drawn
+        return expected
+
     def _negatives(self) -> Int64:
         """How often each video was drawn. [videos] int64"""
-        drawn = np.searchsorted(self._cumulative, self._rng.random(self._config.negatives))
-        return np.bincount(np.minimum(drawn, len(self._drawn) - 1), minlength=len(self._drawn))
+        return np.bincount(self.drawn(), minlength=len(self._drawn))
 
     def _correction(self, copies: Int64, columns: Int64, size: int) -> Float32:
         """log(copies / expected copies), the logQ correction of Yi et al. (2019) for a column that stands for all its
         copies; log(copies) when turned off. [columns]"""
         correction = np.log(copies[columns])
         if self._config.logq:
-            expected = (size - 1) * self._share + self._config.negatives * self._drawn
-            correction = correction - np.log(expected[columns])
+            correction = correction - np.log(self.expected(size)[columns])
         return correction.astype(np.float32)
 
     def _times(self, now_ms: Int64, columns: Int64) -> tuple[Float32, Int64, Int64]:

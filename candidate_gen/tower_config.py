@@ -42,5 +42,8 @@ class TowerConfig(BaseModel):
     holdout_ms: int = Field(86_400_000, ge=0, description="the end that measures epochs, ms")
     holdout_viewers: int = Field(2000, ge=1, description="viewers measured, at most")
     patience: int = Field(1, ge=0, description="worse epochs borne before the stop")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of products of matrices; auto: bfloat16 on a GPU, float32 elsewhere"
+    )
     refit: bool = Field(True, description="train again on everything for the best epoch's count")
     seed: int = Field(0, description="of weights, order and negatives")

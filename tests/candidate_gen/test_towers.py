@@ -34,7 +34,9 @@ def test_a_viewer_gets_videos_of_the_topic_that_they_watch(world, viewer_tower, 
 
 def test_the_arrays_score_like_the_torch_model(world):
     from candidate_gen.steps import StepMaker, corpus_of, examples_of
-    from candidate_gen.train_towers import Trainer, exported, tensors
+    from candidate_gen.train_towers import exported
+    from candidate_gen.trainer import Trainer
+    from candidate_gen.two_towers import tensors
 
     for normalise in (False, True):
         config = TINY.model_copy(update={"normalise": normalise, "temperature": 0.3})
@@ -58,7 +60,7 @@ def served_scores(world, arrays, corpus, examples, step):
     y = video.embed(world.table, columns.astype(np.int32), world.now_ms)[:, :-1]
     scores = []
     for example, at in enumerate(examples.at[:64]):
-        w, who = world.watches, corpus.viewer[at]
+        w, who = world.watches, world.watches.viewer_of(at)
         span = slice(w.indptr[who], at)
         span = slice(span.start, span.start + int(np.sum(w.time_ms[span] < w.time_ms[at])))
         u = viewer.encode(w.video[span], w.signal[span], w.time_ms[span], w.profile[who], w.time_ms[at])
