@@ -133,11 +133,14 @@ class FeatureStore(Protocol):
         """One batched read, in the order asked for."""
         ...
 
-    async def write(self, rows: Mapping[str, Mapping[str, bytes]], applied: int | Mapping[str, int]) -> None:
+    async def write(
+        self, rows: Mapping[str, Mapping[str, bytes]], applied: int | Mapping[str, int]
+    ) -> Mapping[str, int]:
         """Write rows by entity and id, and how far into the log they go, in one batch, the latter last.
 
         `applied` is the offset of the one log, or an offset for each mark ("viewer:3") where several writers share
-        the store; marks that are not named stay. Rows that are written again change nothing.
+        the store; marks that are not named stay. Rows that are written again change nothing. What the named marks
+        said until now is answered, read in the same step: who shares a mark learns of every other's write.
         """
         ...
 

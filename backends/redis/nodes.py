@@ -66,6 +66,15 @@ class Nodes:
         with answered_by(self.name):
             return await (self._run_on_cluster(commands) if self.cluster else self._channel.run(commands))
 
+    async def at_once(self, commands: Sequence[Command]) -> list[Any]:
+        """Their answers, on one Redis with nothing in between: all are carried out or none."""
+        *_, answers = await self.run([("MULTI",), *commands, ("EXEC",)])
+        with answered_by(self.name):
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return list(answers)
+
     async def _run_on_cluster(self, commands: Sequence[Command]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipe:
             for command in commands:

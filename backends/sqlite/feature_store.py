@@ -36,8 +36,11 @@ class SqliteFeatureStore:
         found: dict[str, bytes] = dict(self._database.select_in(sql, ids, (entity,)))
         return [found.get(key) for key in ids]
 
-    async def write(self, rows: Mapping[str, Mapping[str, bytes]], applied: int | Mapping[str, int]) -> None:
-        """Write rows by entity and id, and how far into the log they go, in one transaction."""
+    async def write(
+        self, rows: Mapping[str, Mapping[str, bytes]], applied: int | Mapping[str, int]
+    ) -> Mapping[str, int]:
+        """Write rows by entity and id, and how far into the log they go, in one transaction; what the marks said."""
+        before: dict[str, int] = {}
         with self._database.transaction():
             for entity, by_id in rows.items():
                 self._database.execute_many(
@@ -48,7 +51,9 @@ class SqliteFeatureStore:
                 self._put_fact(_ONE_LOG, applied)
             else:
                 for name, offset in applied.items():
+                    before[name] = int(self._fact(_mark(name)) or 0)
                     self._put_fact(_mark(name), offset)
+        return before
 
     async def scan(self, entity: str) -> list[tuple[str, bytes]]:
         """Every row of an entity, by id."""

@@ -16,6 +16,7 @@ from core.topics import VIDEO_STATE
 from features.layout import COUNTS_DTYPE
 from features.packed import records_of, schema_number
 from features.stream.host_table import HostTables
+from features.stream.lane import unhurried
 from features.stream.messages import CounterRow, decode_row
 
 _log = logging.getLogger(__name__)
@@ -120,7 +121,8 @@ class HostApplier:
             return
         self._saved_s = now_s
         try:
-            await asyncio.to_thread(self._save, tables)
+            # Finished once begun: the next applier must not find a file that is still being written.
+            await unhurried(asyncio.to_thread(self._save, tables))
         except OSError as error:
             _log.warning("How far the host's counters are cannot be kept now (%s).", error.strerror)
 

@@ -10,7 +10,7 @@ from core.topics import COUNTS, VIDEO_STATE
 from features.layout import COUNTS_DTYPE
 from features.stream.counters import apply_counts, entity_counts, entity_id, entity_row, fresh_counts
 from features.stream.kept_state import KeptConfig, KeptState, Places
-from features.stream.lane import Reject, StageMetrics
+from features.stream.lane import Reject, StageMetrics, unhurried
 from features.stream.messages import CounterRow, CountsBatch, decode_batch, encode_row
 from features.stream.viewer_stage import Inlet
 
@@ -62,11 +62,11 @@ class CounterWork:
 
     async def tick(self) -> None:
         """Snapshots; and publications, where the last ones are long enough ago."""
-        await self._kept.tick()
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._due_s:
             self._due_s = now_s + self._config.publish_every_s
             await self._publish()
+        await self._kept.tick()
 
     async def close(self) -> None:
         """Publish what is left, and let the file go; what cannot be published now, the next owner publishes."""
@@ -128,7 +128,7 @@ class CounterWork:
         assert self._kept.state is not None
         await self._inlet.catalogue.advance()
         after = 0
-        while page := await asyncio.to_thread(self._kept.state.rows_since, self._published, after, _PAGE):
+        while page := await unhurried(asyncio.to_thread(self._kept.state.rows_since, self._published, after, _PAGE)):
             after = page[-1][0]
             await self._send({key: raw for _, key, raw in page})
         self._behind = False

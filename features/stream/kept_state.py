@@ -30,6 +30,7 @@ class KeptConfig(BaseModel):
     snapshot_every_s: float = Field(600, gt=0, description="time between two snapshots of a partition, seconds")
     snapshot_at_close: bool = Field(True, description="whether a partition that leaves is snapshotted")
     keep_ids_ms: int = Field(8 * 86_400_000, ge=1, description="how long event ids are remembered, milliseconds")
+    replaced_s: float = Field(10.0, ge=0, description="how long a writer of rows yields to a later one, seconds")
     publish_every_s: float = Field(5.0, ge=0, description="least time between two publications of a row, seconds")
 
 
@@ -64,24 +65,33 @@ class KeptState:
         """
         if self._places.snapshots is not None:
             await self._places.snapshots.restore(self.name)
-        self.state = self._places.states.open(self.name)
-        self.hot = HotRows(self.state, self._dtype, most_bytes=1)
+        state = self._places.states.open(self.name)
+        try:
+            self.offset, watermarks = state.position()
+            self._check_log(held.last)
+        except BaseException:
+            state.close()
+            raise
+        self.state, self._saved = state, self.offset
+        self.hot = HotRows(state, self._dtype, most_bytes=1)
         self._places.memory.enter(self.hot, self._config.hot_bytes)
-        self.online = OnlineRows(self._places.features, self.state, self._mark, self._split, held.last)
+        self.online = OnlineRows(
+            self._places.features, state, self._mark, self._split, held.last, self._config.replaced_s
+        )
         self._due_s = asyncio.get_running_loop().time() + self._config.snapshot_every_s
-        self.offset, watermarks = self.state.position()
-        self._saved = self.offset
-        if self.offset > held.last:
-            raise ConfigError(
-                f"The state {self.name} includes offset {self.offset} and its partition ends at {held.last}: it is of"
-                " another log; move the folder of the workers' states away, and their snapshots (work/)."
-            )
         if self.offset + 1 < held.first:
             _log.warning(
                 "The state %s ends at %d and its partition begins at %d: what lay between is in the archive alone, and"
                 " `foryou features backfill` counts it.", self.name, self.offset, held.first,
             )  # fmt: skip
         return self.offset, watermarks
+
+    def _check_log(self, end: int) -> None:
+        if self.offset > end:
+            raise ConfigError(
+                f"The state {self.name} includes offset {self.offset} and its partition ends at {end}: it is of"
+                " another log; move the folder of the workers' states away, and their snapshots (work/)."
+            )
 
     def pack(self, ids: Sequence[str], records: Array) -> list[StoredRow]:
         """Rows as they are stored: id, version, bytes."""
@@ -109,13 +119,13 @@ class KeptState:
         self.state.commit(Advance(self.offset, watermarks=watermarks))
 
     async def tick(self) -> None:
-        """Begin a snapshot when one is due."""
+        """Begin a snapshot when one is due; see that the online rows are still there. Raises Unavailable."""
         now_s = asyncio.get_running_loop().time()
-        if self._places.snapshots is None or now_s < self._due_s:
-            return
-        self._due_s = now_s + self._config.snapshot_every_s
-        if self._snapshot is None or self._snapshot.done():
-            self._snapshot = asyncio.create_task(self._save())
+        if self._places.snapshots is not None and now_s >= self._due_s:
+            self._due_s = now_s + self._config.snapshot_every_s
+            if self._snapshot is None or self._snapshot.done():
+                self._snapshot = asyncio.create_task(self._save())
+        await self.online.look()
 
     async def _save(self) -> None:
         assert self._places.snapshots is not None and self.state is not None

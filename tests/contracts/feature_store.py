@@ -85,6 +85,18 @@ class FeatureStoreContract(OneLoop):
         assert run(store.marks([])) == []
         assert run(store.applied_offset()) == 0
 
+    def test_a_writer_learns_what_its_marks_said_just_before(self, run: Run, store: FeatureStore) -> None:
+        assert run(store.write({"viewer": {"x": b"1"}}, {"viewer:0": 7, "viewer:1": 3})) == {
+            "viewer:0": 0,
+            "viewer:1": 0,
+        }
+        assert run(store.write({}, {"viewer:1": 9})) == {"viewer:1": 3}
+        many = {f"u{number}": b"row" for number in range(2_300)}
+        assert run(store.write({"viewer": many}, {"viewer:1": 1, "viewer:0": 8})) == {"viewer:1": 9, "viewer:0": 7}
+        assert run(store.write({"viewer": {"x": b"2"}}, {})) == {}
+        assert run(store.write({"viewer": {"x": b"2"}}, 5)) == {}
+        assert run(store.marks(["viewer:0", "viewer:1"])) == [8, 1]
+
     def test_another_schema_is_refused_with_what_to_do(self, run: Run, tmp_path: Path, store: FeatureStore) -> None:
         with pytest.raises(SchemaMismatch, match=r"s1.*s2.*`foryou train`"):
             run(self.open_features(tmp_path, "s2"))

@@ -12,6 +12,7 @@ from backends.sqlite.message_log import SqliteMessageLog
 from backends.sqlite.partition_state import SqlitePartitionState, SqlitePartitionStates
 from backends.sqlite.tables import SqliteTables
 from backends.sqlite.video_store import SqliteVideoStore
+from core.clock import system_clock
 from core.topics import CATALOGUE, COUNTS, TOPICS, USER_INTERACTION, VIDEO_PROCESSED, VIDEO_STATE
 from features.stream.catalogue import CatalogueFollower
 from features.stream.kept_state import KeptConfig, Places
@@ -22,7 +23,7 @@ from features.stream.viewer_stage import Inlet
 from features.stream.worker import Worker, counters, history, registrar, relations, viewers
 
 CONFIG = StageConfig(batch=40, poll=80, wait_ms=5, commit_every_s=0.02, first_retry_s=0.01, most_retry_s=0.05)
-KEPT = KeptConfig(hot_bytes=1 << 20, snapshot_every_s=0.2, publish_every_s=0.05)
+KEPT = KeptConfig(hot_bytes=1 << 20, snapshot_every_s=0.2, publish_every_s=0.05, replaced_s=1.0)
 
 
 class Killed(RuntimeError):
@@ -161,12 +162,20 @@ class Cluster:
                 return False
         return True
 
+    async def looked_after(self, since_ms):
+        """Whether every partition that has rows had them looked at by who took it since."""
+        names = [f"{role}:{partition}" for role in ("viewer", "counter") for partition in range(self.partitions)]
+        marks = await self.online.marks(names)
+        signatures = await self.online.marks([f"{name}:writer" for name in names])
+        return all(signature >> 20 >= since_ms for mark, signature in zip(marks, signatures, strict=True) if mark)
+
     async def rest(self, *workers, hosts=("a",), limit_s=60.0):
-        """Run workers until all is counted, then end them in order; a dead one is left alone."""
+        """Run workers until all is counted and looked after, then end them in order; a dead one is left alone."""
+        since_ms = system_clock()
         tasks = [asyncio.create_task(worker.run()) for worker in workers]
         until = asyncio.get_running_loop().time() + limit_s
         try:
-            while not await self.settled(hosts):
+            while not (await self.settled(hosts) and await self.looked_after(since_ms)):
                 for task in tasks:
                     if task.done():
                         task.result()
