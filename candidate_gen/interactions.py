@@ -91,6 +91,16 @@ class Interactions:
         """Only the watches with time < until_ms."""
         return self.where(self.time_ms < until_ms)
 
+    def of_some(self, most: int, seed: int) -> "Interactions":
+        """At most about so many watches: all those of viewers drawn at random. Everything where that is fewer."""
+        if len(self) <= most:
+            return self
+        counts = np.diff(self.indptr)
+        order = np.random.default_rng(seed).permutation(self.viewers)
+        drawn = np.zeros(self.viewers, np.bool_)
+        drawn[order[np.cumsum(counts[order]) <= most]] = True
+        return self.where(np.repeat(drawn, counts))
+
 
 def interactions_of(
     viewer: Int32, video: Int32, time_ms: Int64, signal: Array, profile: Int32, sizes: tuple[int, ...]

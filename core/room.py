@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -47,6 +48,36 @@ class Room:
 
 
 MEMORY = Room()
+
+
+class Growing:
+    """An array [n] of which more and more is known: in memory while it is small, else in a file of the room."""
+
+    def __init__(self, room: Room, dtype: DTypeLike) -> None:
+        self._room, self._dtype, self._parts, self._size = room, np.dtype(dtype), list[Array](), 0
+        self._file: IO[bytes] | None = None
+
+    def add(self, part: Array) -> None:
+        """Append [m]. OSError where the disk is full."""
+        self._parts.append(np.asarray(part, self._dtype))
+        self._size += len(part)
+        if self._room.folder is not None and self._size * self._dtype.itemsize >= self._room.least_bytes:
+            if self._file is None:
+                self._room.folder.mkdir(parents=True, exist_ok=True)
+                self._file = tempfile.TemporaryFile(dir=self._room.folder)  # noqa: SIM115 it stays open
+            self._file.write(self._known().data)
+            self._parts.clear()
+
+    def whole(self) -> Array:
+        """All of it. [n]"""
+        if self._file is None:
+            return self._known()
+        with self._file as file:
+            file.flush()
+            return np.asarray(np.memmap(file, self._dtype, "r+", shape=self._size))
+
+    def _known(self) -> Array:
+        return np.concatenate([np.zeros(0, self._dtype), *self._parts])
 
 
 def blocks(size: int, block: int = BLOCK) -> Iterator[slice]:

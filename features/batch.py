@@ -5,7 +5,6 @@ strictly before the impression that it describes.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +12,10 @@ import numpy as np
 from core.arrays import Array
 from core.catalogue import ViewerRecord
 from core.errors import InputError
+from core.room import BLOCK, MEMORY, Room, blocks
 from features.columns import EventColumns
 from features.counting import count_events, stamp_rows
-from features.dataset import Progress, Rows, bits_to_signal, labelled
+from features.dataset import Choose, Progress, Rows, bits_to_signal, labelled
 from features.definitions import FEATURES, Reading, matrix
 from features.join import attach
 from features.kernels import replay
@@ -38,12 +38,12 @@ class Reads(NamedTuple):
 class BatchDriver:
     """Holds the events, the feature state that they lead to, and every viewer's record."""
 
-    def __init__(self, state: FeatureState, events: EventColumns, viewers: dict[str, int]) -> None:
+    def __init__(self, state: FeatureState, events: EventColumns, viewers: dict[str, int], room: Room = MEMORY) -> None:
         if not len(events):
             raise InputError("The log holds no viewer events; import some with `foryou import` or `foryou world`.")
         state.ensure()
-        self.state, self.events, self.viewers = state, events, viewers
-        self.records: Array = np.zeros(len(viewers), VIEWER_DTYPE)
+        self.state, self.events, self.viewers, self.room = state, events, viewers, room
+        self.records: Array = room.empty(len(viewers), VIEWER_DTYPE)
 
     def set_profiles(self, users: Sequence[ViewerRecord]) -> None:
         """Put the public profile of every known user into their record."""
@@ -57,32 +57,32 @@ class BatchDriver:
     def run(
         self,
         features_from_ms: int = 0,
-        folder: Path | None = None,
+        room: Room = MEMORY,
         progress: Progress | None = None,
         known_until_ms: Array | None = None,
+        choose: Choose | None = None,
     ) -> Rows:
         """Replay everything; features are computed for impressions from `features_from_ms` on.
 
-        With `folder` the feature matrix is a memory map there, so that memory does not grow with the log. With
-        `known_until_ms` [impressions in time order] a row uses events strictly before that moment, aged to its own.
+        The features are in `room`, so that memory does not grow with the log. With `known_until_ms` [impressions in
+        time order] a row uses events strictly before that moment, aged to its own. With `choose` only those
+        impressions have a row that it names.
         """
-        index, columns = labelled(self.events)
+        index, columns = labelled(self.events, choose, room)
         featured = int(np.searchsorted(self.events.time_ms[index], features_from_ms))
         reads = len(index) - featured
-        out = self._room(folder, "features", (reads, len(FEATURES)), np.float32)
+        out = room.empty((reads, len(FEATURES)), np.float32)
         past = Histories(
-            video=self._room(folder, "past_video", (reads, HISTORY), np.int32),
-            signal=self._room(folder, "past_signal", (reads, HISTORY), np.uint8),
-            time_ms=self._room(folder, "past_time_ms", (reads, HISTORY), np.int64),
+            video=room.empty((reads, HISTORY), np.int32),
+            signal=room.empty((reads, HISTORY), np.uint8),
+            time_ms=room.empty((reads, HISTORY), np.int64),
             length=np.zeros(reads, np.int64),
         )
         e, read_at = self.events, index[featured:]
         known_ms = e.time_ms[read_at] if known_until_ms is None else known_until_ms[featured:]
         order, is_read = self._order(read_at, known_ms)
-        operations = e.take(order).in_regions(self.records).operations()
-        operations.op[is_read] = OP["read"]
         asked = Reads(read_at, known_ms, np.lexsort((e.offset[read_at], known_ms)))
-        self._replay(operations, is_read, asked, out, past, progress)
+        self._replay(order, is_read, asked, out, past, progress)
         return Rows(
             viewer=e.viewer[index],
             video=e.video[index],
@@ -99,12 +99,6 @@ class BatchDriver:
             featured=featured,
         )
 
-    def _room(self, folder: Path | None, name: str, shape: tuple[int, int], dtype: type) -> Array:
-        if folder is None or shape[0] == 0:
-            return np.zeros(shape, dtype)
-        folder.mkdir(parents=True, exist_ok=True)
-        return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
-
     def _order(self, read_at: Array, known_ms: Array) -> tuple[Array, Array]:
         """Event index of every operation in order, and which of them are reads."""
         events = self.events
@@ -116,7 +110,7 @@ class BatchDriver:
 
     def _replay(
         self,
-        ops: Operations,
+        order: Array,
         is_read: Array,
         asked: Reads,
         out: Array,
@@ -124,7 +118,7 @@ class BatchDriver:
         progress: Progress | None,
     ) -> None:
         reads = np.flatnonzero(is_read)
-        stops = [*reads[CHUNK::CHUNK].tolist(), len(is_read)]
+        stops = sorted({*reads[CHUNK::CHUNK].tolist(), *range(BLOCK, len(is_read), BLOCK), len(is_read)})
         room = min(CHUNK, max(len(reads), 1))
         blocks, viewers = empty_blocks(room, room), viewer_arrays(self.records)
         follows = follows_at(self.events, asked.at, asked.known_ms)
@@ -132,9 +126,10 @@ class BatchDriver:
         start = done = 0
         s = self.state
         for stop in stops:
+            operations = self._operations(order[start:stop], is_read[start:stop])
             n = replay(
-                ops, start, stop, viewers, s.video_columns(), s.videos.counts, s.authors.counts, s.trends.counts,
-                blocks, chunk,
+                operations, 0, stop - start, viewers, s.video_columns(), s.videos.counts, s.authors.counts,
+                s.trends.counts, blocks, chunk,
             )  # fmt: skip
             if n:
                 rows = asked.order[done : done + n]
@@ -146,6 +141,12 @@ class BatchDriver:
             start, done = stop, done + n
             if progress:
                 progress(stop, len(is_read))
+
+    def _operations(self, index: Array, is_read: Array) -> Operations:
+        """Of these events, some of which are reads."""
+        operations = self.events.take(index).in_regions(self.records).operations()
+        operations.op[is_read] = OP["read"]
+        return operations
 
     def _reading(self, blocks: Blocks, at: Array, follows: Array) -> Reading:
         table, events = self.state.table, self.events
@@ -196,13 +197,17 @@ class BatchDriver:
     def watches(self) -> tuple[Array, Array, Array, Array]:
         """All watches by (viewer, time): indptr [viewers+1], video, time_ms and history bits [watches]."""
         events = self.events
-        bits, _ = attach(events, OP["watch"], OP["read"])
+        bits, _ = attach(events, OP["watch"], OP["read"], room=self.room)
         index = np.flatnonzero((events.op == OP["watch"]) & (events.video >= 0))
         index = index[np.lexsort((events.offset[index], events.time_ms[index], events.viewer[index]))]
         counts = np.bincount(events.viewer[index], minlength=len(self.viewers))
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        signal = bits_to_signal(events, index, bits[index])
-        return indptr, events.video[index], events.time_ms[index], signal
+        video, time_ms, signal = (self.room.empty(len(index), dtype) for dtype in (np.int32, np.int64, np.uint8))
+        for span in blocks(len(index)):
+            at = index[span]
+            video[span], time_ms[span] = events.video[at], events.time_ms[at]
+            signal[span] = bits_to_signal(events, at, bits[at])
+        return indptr, video, time_ms, signal
 
 
 def follows_at(events: EventColumns, at: Array, known_ms: Array | None = None) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 from core.arrays import Array
 from core.events import AnyEvent, Impression, Watch
 from core.ports import EventReader, Record
+from core.room import MEMORY, Growing, Room
 from core.video_table import VideoTable, Vocabulary
 from features.layout import LONG_VIEW_MS, OP, SKIP_MS
 from features.raw import Operations
@@ -151,18 +152,18 @@ def watch_labels(event: Watch) -> tuple[bool, bool]:
 
 
 async def read_columns(
-    log: EventReader, table: VideoTable, surfaces: Vocabulary, until: int = 0
+    log: EventReader, table: VideoTable, surfaces: Vocabulary, until: int = 0, room: Room = MEMORY
 ) -> tuple[EventColumns, dict[str, int]]:
-    """All viewer events of the log up to the offset `until` (0: its end), and the row of each viewer."""
+    """All viewer events of the log up to the offset `until` (0: its end), in this room, and the row of each viewer."""
     viewers: dict[str, int] = {}
-    parts, after = [], 0
+    columns, after = {name: Growing(room, dtype) for name, dtype in _DTYPES.items()}, 0
     until = until or await log.end()
     while after < until:
         records = await log.read(after, min(_READ_SIZE, until - after))
         if not records:
             break
         after = records[-1].offset
-        parts.append(columns_of(records, table, viewers, surfaces))
-    if not parts:
-        return columns_of([], table, viewers, surfaces), viewers
-    return EventColumns(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(EventColumns))), viewers
+        part = columns_of(records, table, viewers, surfaces)
+        for name, column in columns.items():
+            column.add(getattr(part, name))
+    return EventColumns(**{name: column.whole() for name, column in columns.items()}), viewers

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.arrays import Array
+from core.room import MEMORY, Room
 from features.columns import EventColumns
 from features.join import attach
 from features.layout import (
@@ -101,11 +102,18 @@ def watch_measures(play: Array, length: Array, long_view: Array, click: Array) -
     }
 
 
-def labelled(events: EventColumns) -> tuple[Array, dict[str, Array]]:
-    """(event index of each impression in time order [n], columns by name [n]) with labels."""
-    bits, watch = attach(events, OP["impression"], OP["watch"])
+Choose = Callable[[Array, Array, Array], Array]
+"""Of impressions in time order the numbers of those that rows are wanted of, ascending, from their times [n], whether a
+watch was reported [n] and which operations followed, as bits [n]."""
+
+
+def labelled(events: EventColumns, choose: Choose | None = None, room: Room = MEMORY) -> tuple[Array, dict[str, Array]]:
+    """(event index of each impression in time order [n], columns by name [n]) with labels; of all or of the chosen."""
+    bits, watch = attach(events, OP["impression"], OP["watch"], room=room)
     index = np.flatnonzero((events.op == OP["impression"]) & (events.video >= 0))
     index = index[np.lexsort((events.offset[index], events.time_ms[index]))]
+    if choose is not None:
+        index = index[choose(events.time_ms[index], watch[index] >= 0, bits[index])]
     watched = watch[index] >= 0
     at = np.where(watched, watch[index], 0)
     play, length = (

@@ -4,10 +4,13 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 # ruff: noqa: ANN001, ANN202
 
+from collections.abc import Iterator
+
 import numpy as np
 from numba import njit
 
 from core.arrays import Array
+from core.room import BLOCK, MEMORY, Room
 from features.columns import EventColumns
 from features.layout import DAY_MS
 
@@ -27,24 +30,34 @@ def _attach(order, viewer, video, time_ms, op, anchor_op, watch_op, window_ms, b
                 watch[anchor] = i
 
 
-def attach(events: EventColumns, anchor_op: int, watch_op: int, window_ms: int = DAY_MS) -> tuple[Array, Array]:
+def attach(
+    events: EventColumns, anchor_op: int, watch_op: int, window_ms: int = DAY_MS, room: Room = MEMORY
+) -> tuple[Array, Array]:
     """For each event that is an anchor: which operations followed it, as bits [events] int32, and the index of
     the watch that did [events] int64 (-1: none). Feedback counts up to `window_ms` after its anchor."""
-    bits = np.zeros(len(events), np.int32)
-    watch = np.full(len(events), -1, np.int64)
-    is_anchor = (events.op == anchor_op).astype(np.int8)
-    order = np.lexsort((events.offset, -is_anchor, events.time_ms, events.video, events.viewer))
-    order = order[events.video[order] >= 0]
-    _attach(
-        order,
-        events.viewer,
-        events.video,
-        events.time_ms,
-        events.op,
-        anchor_op,
-        watch_op,
-        window_ms,
-        bits,
-        watch,
-    )
+    bits = room.empty(len(events), np.int32)
+    watch = room.empty(len(events), np.int64)
+    watch[:] = -1
+    columns = (events.viewer, events.video, events.time_ms, events.op)
+    for at in _of_viewers(events.viewer):
+        part = [np.asarray(column[at]) for column in columns]
+        viewer, video, time_ms, op = part
+        order = np.lexsort((events.offset[at], -(op == anchor_op).astype(np.int8), time_ms, video, viewer))
+        order = order[video[order] >= 0]
+        own_bits, own_watch = np.zeros(len(op), np.int32), np.full(len(op), -1, np.int64)
+        _attach(order, viewer, video, time_ms, op, anchor_op, watch_op, window_ms, own_bits, own_watch)
+        bits[at] = own_bits
+        watch[at] = own_watch if isinstance(at, slice) else np.where(own_watch >= 0, at[own_watch], -1)
     return bits, watch
+
+
+def _of_viewers(viewer: Array, block: int = BLOCK) -> Iterator[Array | slice]:
+    """All events, some viewers' at a time, about so many."""
+    if len(viewer) <= block:
+        yield slice(None)
+        return
+    ends = np.cumsum(np.bincount(viewer))
+    group = ends // block
+    for number in np.unique(group):
+        first, last = np.searchsorted(group, [number, number + 1])
+        yield np.flatnonzero((viewer >= first) & (viewer < last))

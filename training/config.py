@@ -32,6 +32,10 @@ class TrainConfig(BaseModel):
     tower_share: float = Field(0.45, gt=0, lt=1, description="share of the impressions before the heads' window")
     valid_share: float = Field(0.12, gt=0, lt=1, description="share of the impressions that stop and calibrate")
     max_head_rows: int = Field(500_000, ge=1, description="most rows that heads are trained on; a sample beyond")
+    max_valid_rows: int = Field(1_000_000, ge=1, description="most rows that stop and calibrate; a sample beyond")
+    max_linear_watches: int = Field(
+        30_000_000, ge=1, description="most watches of ALS, EASE and neighbours; those of a sample of viewers beyond"
+    )
     min_logged_rows: int = Field(20_000, ge=1, description="fewest joined rows on which heads are fitted")
     rounds: int = Field(400, ge=1, description="trees of a model at most")
     members: int = Field(2, ge=1, description="models of a head, whose scores are averaged")

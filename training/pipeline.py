@@ -10,6 +10,7 @@ from candidate_gen.blend import Blend
 from candidate_gen.interactions import Interactions
 from core.arrays import Array
 from core.manifest import Manifest
+from core.room import Room
 from core.video_table import VideoTable
 from features.dataset import Rows
 from training.bundle_writer import write_bundle
@@ -17,6 +18,7 @@ from training.config import TrainConfig
 from training.cross import CrossFeatures
 from training.drift import WINDOW_FILE, training_window
 from training.feedback.rows import LoggedRows
+from training.head_sample import HeadSample
 from training.log_data import LogData
 from training.metrics import auc, calibration_error, logloss, mae, rmse, xauc
 from training.progress import Progress, silent
@@ -31,7 +33,8 @@ from training.split import Split, split_at
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """Everything that a run fitted, before it is written; `serving` is the retrieval that the bundle ships,
-    `early` the one whose scores the heads were trained on and whose blend the validation part chose."""
+    `early` the one whose scores the heads were trained on and whose blend the validation part chose; `parent` is the
+    bundle that was continued, None where everything began anew."""
 
     rows: Rows
     split: Split
@@ -43,6 +46,7 @@ class Fitted:
     ranking: RankingFit
     curves: dict[str, tuple[float, ...]]
     metrics: dict[str, float]
+    parent: Manifest | None = None
 
 
 def fit(
@@ -61,12 +65,16 @@ def fit(
     if logged is not None:
         split, rows = logged.split(split, config.valid_share), logged.rows
     else:
-        rows = data.driver.run(split.heads_from_ms, scratch, lambda done, total: progress("features", done, total))
+        sample = HeadSample(split, config)
+        rows = data.driver.run(
+            split.heads_from_ms, Room(scratch), lambda done, total: progress("features", done, total), choose=sample
+        )
     watches, table = data.interactions(), data.state.table
     early = fit_retrieval(watches, table, split.heads_from_ms, config, progress, "two towers, first fit")
     cross = CrossFeatures(early, table, split.heads_from_ms)
     # Weights that are all alike say nothing, and LightGBM is steadier without any.
-    weights = logged.weights if logged is not None and np.ptp(logged.weights) > 0 else None
+    weights = logged.weights if logged is not None else sample.weights
+    weights = None if weights is None or np.ptp(weights) == 0 else weights
     ranking = fit_ranking(rows, split, cross, data.driver.records, config, progress, weights)
     blend = validation_blend(rows, ranking.valid_index, watches, table, early, split.valid_from_ms, config.seed)
     progress("blend of the sources", 1, 1)
@@ -96,18 +104,31 @@ def train(
 ) -> tuple[Manifest, Fitted]:
     """Fit on the whole log, write the bundle and publish it."""
     fitted = fit(data, config, home / "scratch", progress, logged=logged)
+    return ship(data, config, home, fitted, now_ms, progress, how), fitted
+
+
+def ship(
+    data: LogData,
+    config: TrainConfig,
+    home: Path,
+    fitted: Fitted,
+    now_ms: int,
+    progress: Progress = silent,
+    how: Publication | None = None,
+) -> Manifest:
+    """Write what was fitted as a bundle and publish it."""
     skipped = tuple(f"head {name}: {reason}" for name, reason in fitted.ranking.trained.skipped.items())
     progress("bundle", 0, 2)
     bundles = home / "bundles"
     window = training_window(data, fitted, config.seed)
     manifest = write_bundle(
         bundles, data, fitted.split, fitted.serving, fitted.blend, fitted.ranking.ranker, data.words(), config,
-        fitted.metrics, skipped, now_ms, len(fitted.rows), {WINDOW_FILE: window.to_bytes()},
+        fitted.metrics, skipped, now_ms, len(fitted.rows), {WINDOW_FILE: window.to_bytes()}, fitted.parent,
     )  # fmt: skip
     progress("bundle", 1, 2)
     publish(home, data, config, fitted, manifest, now_ms, how or Publication())
     progress("bundle", 2, 2)
-    return manifest, fitted
+    return manifest
 
 
 def validation_blend(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from candidate_gen.als import AlsConfig, AlsFactors, fit_als
+from candidate_gen.als import AlsFactors, fit_als
 from candidate_gen.ease import fit_ease
 from candidate_gen.interactions import Interactions
 from candidate_gen.item_to_item import Neighbours, neighbours_of
@@ -42,7 +42,7 @@ def fit_retrieval(
     Without `epochs` the last day chooses how many passes the retrieval towers get.
     """
     progress(step, 0, 3)
-    past = watches.before(until_ms)
+    past = watches.before(until_ms).of_some(config.max_linear_watches, config.seed)
     neighbours = neighbours_of(past, len(table), config.item_to_item)
     als_config = config.als.model_copy(update={"seed": config.seed})
     als = fit_als(past, len(table), als_config)
@@ -53,7 +53,7 @@ def fit_retrieval(
         changes |= {"epochs": epochs, "holdout_ms": 0}
     words = tuple(() for _ in watches.profile_sizes)
     towers = config.towers.model_copy(update=changes)
-    start = partial(start_vectors, videos=len(table), config=als_config, known=(past, als))
+    start = partial(start_vectors, videos=len(table), config=config, known=(past, als))
     trained = train_towers(watches, table, towers, 0, until_ms, words, start if config.start_from_als else None)
     progress(step, 2, 3)
     affinity = config.affinity.model_copy(update={"seed": config.seed})
@@ -63,10 +63,13 @@ def fit_retrieval(
 
 
 def start_vectors(
-    watches: Interactions, videos: int, config: AlsConfig, known: tuple[Interactions, AlsFactors]
+    watches: Interactions, videos: int, config: TrainConfig, known: tuple[Interactions, AlsFactors]
 ) -> Float32:
     """The factors of these watches; `known` are those of more of them, used where they are as many."""
-    return known[1].videos if len(watches) == len(known[0]) else fit_als(watches, videos, config).videos
+    watches = watches.of_some(config.max_linear_watches, config.seed)
+    if len(watches) == len(known[0]):
+        return known[1].videos
+    return fit_als(watches, videos, config.als.model_copy(update={"seed": config.seed})).videos
 
 
 def best_epochs(curve: tuple[EpochRecord, ...]) -> int:
