@@ -51,7 +51,7 @@ def main() -> None:
     if options.grow:
         from benchmarks._training_growth import grown
 
-        print(json.dumps(grown(options.grow, options.videos)))
+        print(json.dumps(grown(options.grow, options.videos, options.rows)))
         return
     torch.set_num_threads(1)
     towers, heads = timed_towers(), timed_heads()
@@ -59,7 +59,7 @@ def main() -> None:
     if options.sizes:
         from benchmarks._training_growth import growth
 
-        growth(options.sizes, options.videos)
+        growth(options.sizes, options.videos, options.rows)
 
 
 def arguments() -> argparse.Namespace:
@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=float, nargs="*", default=[1, 10], help="events of the growth, millions")
     parser.add_argument("--videos", type=int, default=50_000, help="videos of the growth's catalogue")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows that the growth's heads learn from, at most")
     parser.add_argument("--grow", type=float, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -59,10 +60,10 @@ class Trainer:
         self._losses: list[float] = []
         self._left: Place | None = None
 
-    def epoch(self, after_step: Callable[[], None] = unkept) -> float:
-        """One pass over the examples, or what is left of it; its mean loss."""
+    def epoch(self, after_step: Callable[[], None] = unkept, most: int | None = None) -> float:
+        """One pass over the examples, or what is left of it, of so many steps at most; its mean loss."""
         self.model.train()
-        for batch in self.steps.epoch(self._left):
+        for batch in islice(self.steps.epoch(self._left), most):
             self._step(batch)
             after_step()
         self.model.eval()
