@@ -76,7 +76,7 @@ class TrainedHeads:
         """A calibrator for each trained head, fitted on the validation day."""
         scores = self.forest().scores(codes)
         return {
-            name: _fit_head_calibrator(head.config, scores[:, column], labels[head.config.column])
+            name: fit_head_calibrator(head.config, scores[:, column], labels[head.config.column])
             for column, (name, head) in enumerate(self.heads.items())
         }
 
@@ -105,6 +105,21 @@ def train_heads(
     """
     train = Part("training", codes_train, labels_train, weights)
     valid = Part("validation", codes_valid, labels_valid)
+    trained = train_on(train, valid, feature_names, configs, threads, progress)
+    if not trained.heads:
+        raise InputError(f"No head can be trained: {'; '.join(trained.skipped.values())}.")
+    return trained
+
+
+def train_on(
+    train: Part,
+    valid: Part,
+    feature_names: Sequence[str],
+    configs: Sequence[HeadConfig],
+    threads: int,
+    progress: Progress | None = None,
+) -> TrainedHeads:
+    """As `train_heads`, from where the parts say that training starts; there may be no head that has enough labels."""
     _check(train, valid, tuple(feature_names), configs)
     began = time.perf_counter()
     datasets = _Datasets.bin(train, valid, feature_names, threads)
@@ -116,8 +131,6 @@ def train_heads(
             skipped[config.name] = reason
         else:
             heads[config.name] = datasets.fit(config, progress)
-    if not heads:
-        raise InputError(f"No head can be trained: {'; '.join(skipped.values())}.")
     return TrainedHeads(heads, skipped, tuple(feature_names), binning_seconds)
 
 
@@ -227,6 +240,8 @@ def _labelled(binned: lgb.Dataset, part: Part, config: HeadConfig, bound: float)
     # Not set_weight: it keeps the weights of the head before when it is given none.
     weights = None if part.weights is None else np.asarray(part.weights, np.float32)[rows]
     binned.set_field("weight", weights)
+    start = part.start.get(config.name)
+    binned.set_field("init_score", None if start is None else np.asarray(start, np.float64)[rows])
     return binned
 
 
@@ -245,7 +260,7 @@ class _Rows(lgb.Sequence):
         return int(self._codes.shape[0])
 
 
-def _fit_head_calibrator(config: HeadConfig, scores: Float64, labels: Array) -> Calibrator:
+def fit_head_calibrator(config: HeadConfig, scores: Float64, labels: Array) -> Calibrator:
     """The head's calibration; an amount's identity clips at 0 and knows no logistic function."""
     method = config.calibration or _CALIBRATION[config.objective]
     if method == "identity":

@@ -1,7 +1,7 @@
 """One part of the training data: codes, labels and weights that fit each other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,12 +12,14 @@ from ranking.bins import Codes
 
 @dataclass(frozen=True)
 class Part:
-    """`codes`: [rows, features]; `labels` by column (NaN: not observed) and `weights`: [rows]."""
+    """`codes`: [rows, features]; `labels` by column (NaN: not observed) and `weights`: [rows]; `start` by head: the raw
+    scores [rows] that training goes on from."""
 
     name: str
     codes: Codes
     labels: Mapping[str, Array]
     weights: Array | None = None
+    start: Mapping[str, Array] = field(default_factory=dict)
 
     def check(self, features: int) -> None:
         """Raise InputError unless every array fits the codes and the codes fit the names."""
