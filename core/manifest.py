@@ -13,7 +13,8 @@ CHAMPION = "champion"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Describes one bundle; `files` maps each file to its SHA-256, `metrics` is flat, times are Unix ms."""
+    """Describes one bundle; `files` maps each file to its SHA-256, `metrics` is flat, times are Unix ms. A bundle that
+    continues another names it as its `parent`, and how many `increments` lie between it and a full training."""
 
     bundle_id: str
     created_ms: int
@@ -30,6 +31,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     files: dict[str, str]
     notes: tuple[str, ...] = ()
+    parent: str = ""
+    increments: int = 0
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -50,8 +50,10 @@ def write_bundle(
     now_ms: int,
     impressions: int,
     beside: Mapping[str, bytes],
+    parent: Manifest | None = None,
 ) -> Manifest:
-    """Write everything, files `beside` the models too; the folder's name is the bundle's id, a hash of its content."""
+    """Write everything, files `beside` the models too; the folder's name is the bundle's id, a hash of its content.
+    `parent` is the bundle that this one continues."""
     part = bundles / "part"
     shutil.rmtree(part, ignore_errors=True)  # what a killed run left would be hashed with the rest
     part.mkdir(parents=True)
@@ -84,6 +86,8 @@ def write_bundle(
         versions=_versions(),
         files=files,
         notes=notes,
+        parent=parent.bundle_id if parent else "",
+        increments=parent.increments + 1 if parent else 0,
     )
     write_manifest(part, manifest)
     folder = bundles / bundle_id

@@ -1,9 +1,11 @@
 """What happens to a bundle once it is written: it becomes the one that is served, and its run is recorded."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from core.manifest import Manifest
 from training.bundle_writer import crown
@@ -24,11 +26,13 @@ def unheard(sentence: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Publication:
     """How a run is published: `uri` names MLflow's server (empty: SQLite under the home), `force` crowns a bundle that
-    the gates refuse, `tell` shows a person what went otherwise than usual."""
+    the gates refuse, `tell` shows a person what went otherwise than usual; `tags` and `metrics` go with the record."""
 
     uri: str = ""
     force: bool = False
     tell: Callable[[str], None] = unheard
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def publish(
@@ -67,7 +71,9 @@ def record(
     or a full disk: the bundle is there, and a record of it is worth less."""
     tracker = Tracker(home, how.uri)
     try:
-        tracker.keep(run_of(data, config, fitted, manifest, now_ms, champion), plots_of(data, config, fitted))
+        run = run_of(data, config, fitted, manifest, now_ms, champion)
+        run = msgspec.structs.replace(run, tags={**run.tags, **how.tags}, metrics={**run.metrics, **how.metrics})
+        tracker.keep(run, plots_of(data, config, fitted))
     except OSError as error:
         how.tell(f"The run of {manifest.bundle_id} is not recorded, for the home cannot be written ({error.strerror}).")
         return

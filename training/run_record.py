@@ -45,17 +45,28 @@ def run_of(
             "data_fingerprint": fingerprint(data),
             "data_offset": str(data.applied_offset),
             "code_version": code_version(),
+            **descent(manifest),
         },
     )
 
 
+def descent(manifest: Manifest) -> dict[str, str]:
+    """Tags of a bundle that continues another one; none for one that began anew."""
+    if not manifest.parent:
+        return {}
+    return {"incremental": "true", "parent": manifest.parent, "increments": str(manifest.increments)}
+
+
 def plots_of(data: LogData, config: TrainConfig, fitted: "Fitted") -> dict[str, bytes]:
-    """Every plot by its file name, drawn from a sample of the validation part."""
+    """Every plot by its file name, drawn from a sample of the validation part. For an increment those that say how
+    it predicts: its new trees alone explain nothing, and its parent's retrieval has plots of its own."""
     rng = np.random.default_rng(config.seed)
     valid = _sample(fitted.ranking.valid_index, _PLOTTED_ROWS, rng)
     heads = fitted.ranking.trained.heads
-    plots = {"feature_importance.png": importance_plot({name: head.gain for name, head in heads.items()})}
-    plots |= _prediction_plots(data, fitted, valid)
+    plots = _prediction_plots(data, fitted, valid)
+    if fitted.parent is not None:
+        return plots
+    plots["feature_importance.png"] = importance_plot({name: head.gain for name, head in heads.items()})
     if MAIN_HEAD in heads:
         names = fitted.ranking.trained.feature_names
         codes = _codes(data, fitted, _sample(valid, _EXPLAINED_ROWS, rng))

@@ -34,7 +34,7 @@ def drift(
     require_log(settings)
     with Steps() as steps:
         steps.begin("reading the slates")
-        report = drift_of_home(settings, asyncio.run(_slates(settings, slates)))
+        report = drift_of_home(settings, asyncio.run(newest_served(settings, slates)))
     if json:
         show_json(report)
     else:
@@ -43,7 +43,8 @@ def drift(
         raise typer.Exit(1)
 
 
-async def _slates(settings: "Settings", newest: int) -> "list[LoggedSlate]":
+async def newest_served(settings: "Settings", newest: int) -> "list[LoggedSlate]":
+    """The newest slates that were served."""
     async with served_log(settings) as served:
         return (await newest_slates(served.slates, newest))[0]
 

@@ -9,11 +9,14 @@ import typer
 
 from core.errors import InputError, Unavailable
 from foryou.commands.home import HomeOption, JsonOption, command, read_facts, require_log, settings_of
+from foryou.commands.schedule import period_s, train_every
 from foryou.console import Steps, note, show_json, show_table
+from foryou.one_training import only_training
 
 if TYPE_CHECKING:
     from core.manifest import Manifest
     from core.settings import Settings
+    from features.words import Words
     from foryou.world_evaluation import WorldReport
     from training.config import TrainConfig
     from training.evaluate import Compared, EvaluationReport
@@ -38,6 +41,12 @@ def train(
     logged: Annotated[bool, typer.Option("--logged", help="Fit the heads on rows that serving logged.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Serve the bundle even where the gates refuse it.")] = False,
     upload: Annotated[bool, typer.Option("--upload", help="Send kept runs to MLflow; train nothing.")] = False,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Continue the served bundle on what is new.")
+    ] = False,
+    every: Annotated[
+        str | None, typer.Option(help="With --incremental: again and again, such as 30m, 1h or 1d.", show_default=False)
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -48,15 +57,27 @@ def train(
     With --logged the heads learn from slates joined with feedback (`foryou features join`, which is run first) where
     there are enough of them, and else, as without it, from rows computed again from the log. A bundle that is worse
     than the one that is served is kept and not served: the command says why and exits with 1.
+
+    With --incremental the served bundle learns on from what came after it, at a fraction of the cost; where there is
+    too little, it says so and changes nothing. Drift is looked for first, and warned of. With --every this goes on
+    until SIGTERM or Ctrl-C; a run that fails is tried again.
     """
     settings = settings_of(home=home, threads=threads)
     require_log(settings)
     if upload:
         upload_kept(settings, json)
         return
+    if logged and incremental:
+        raise InputError("An increment learns from the log itself; leave out --logged, or --incremental.")
+    if every is not None:
+        if not incremental:
+            raise InputError("A period is for increments; give --incremental with --every.")
+        again = train_arguments(settings, seed, rounds, epochs, utc_offset, force, json)
+        asyncio.run(train_every(again, period_s(every), note))
+        return
     with Steps() as steps:
         config = config_of(settings, seed, rounds, epochs, utc_offset)
-        manifest = train_home(settings, config, steps, logged, force)
+        manifest = train_home(settings, config, steps, logged, force, incremental)
     if json:
         show_json(manifest)
         return
@@ -135,29 +156,66 @@ def config_of(
     return config.model_copy(update={"towers": config.towers.model_copy(update={"epochs": epochs})})
 
 
+def train_arguments(
+    settings: "Settings",
+    seed: int,
+    rounds: int | None,
+    epochs: int | None,
+    utc_offset: float | None,
+    force: bool,
+    json: bool,
+) -> list[str]:
+    """The words of a command that continues the bundle of this home once, with these options."""
+    words = ["train", "--incremental", "--home", str(settings.home), "--threads", str(settings.threads)]
+    given = {"--seed": seed, "--rounds": rounds, "--epochs": epochs, "--utc-offset": utc_offset}
+    words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    return words + [name for name, on in (("--force", force), ("--json", json)) if on]
+
+
 def train_home(
-    settings: "Settings", config: "TrainConfig", steps: Steps, logged: bool = False, force: bool = False
+    settings: "Settings",
+    config: "TrainConfig",
+    steps: Steps,
+    logged: bool = False,
+    force: bool = False,
+    incremental: bool = False,
 ) -> "Manifest":
-    """Catch up with the log, train on it (heads on `logged` rows), and write the feature state that serving starts
-    from."""
+    """Catch up with the log, train on it (heads on `logged` rows, or `incremental`, from the served bundle), and write
+    the feature state that serving starts from."""
+    with only_training(settings.home):
+        return _train_home(settings, config, steps, logged, force, incremental)
+
+
+def _train_home(
+    settings: "Settings", config: "TrainConfig", steps: Steps, logged: bool, force: bool, incremental: bool
+) -> "Manifest":
     from core.clock import system_clock
     from foryou.commands.skew import joined_rows
     from foryou.opening import opened_stores
+    from training.publication import Publication
+
+    how = Publication(uri=settings.mlflow, force=force, tell=note)
+    words = None
+    if incremental:
+        from foryou.commands.increments import continue_or_train, watched_parent
+
+        words, how = watched_parent(settings, how, steps)
 
     async def load() -> "tuple[LogData, Any]":
         async with opened_stores(settings, fresh_features=True) as stores:
             await stores.current(steps)
-            data = await _load(stores, settings.home, steps)
+            data = await _load(stores, settings.home, steps, words)
             return data, await joined_rows(settings, data, config, steps) if logged else None
 
     _quieten()
     # No connection is held while the models are fitted: that takes minutes, in which the loop stands still.
     data, rows = asyncio.run(load())
     from training.pipeline import train as train_bundle  # takes long; what is wrong with the stores was told before
-    from training.publication import Publication
 
-    how = Publication(uri=settings.mlflow, force=force, tell=note)
-    manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows, how)
+    if incremental:
+        manifest = continue_or_train(data, settings, config, system_clock(), steps, how)
+    else:
+        manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows, how)
     if settings.backends == "embedded":
         asyncio.run(_keep_state(settings, data, steps))
     return manifest
@@ -224,13 +282,14 @@ def _last_full_day(data: "LogData", utc_offset_h: float) -> int:
     return int(days[counts >= np.median(counts) / 5][-1])
 
 
-async def _load(stores: Any, home: Path, steps: Steps) -> "LogData":
+async def _load(stores: Any, home: Path, steps: Steps, words: "Words | None" = None) -> "LogData":
+    from core.room import Room
     from training.log_data import load_log
 
     if await stores.log.end() == 0:
         raise InputError(f"The log in {home} is empty; put events on it with `foryou world` or `foryou import`.")
     steps.begin("reading the log")
-    data = await load_log(stores.log, stores.videos, stores.tables)
+    data = await load_log(stores.log, stores.videos, stores.tables, words, Room(home / "scratch"))
     if not (data.events.surface > 0).any():
         raise InputError(f"The log in {home} has no impressions, and models learn from those; import a log of them.")
     return data

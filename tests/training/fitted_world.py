@@ -21,8 +21,8 @@ NOW_MS = EPOCH_MS + DAYS * DAY_MS + 3_600_000
 CONFIG = TrainConfig(threads=1, rounds=15, refit_towers=False, towers=TowerConfig(epochs=1))
 
 
-def fitted_world(home):
-    """(the log's content, what was fitted on it)."""
+def logged_world(home):
+    """The content of the log of a home, which is made."""
     write_history(World.build(0, VIEWERS, VIDEOS, days=DAYS), home / "world", IMPRESSIONS)
 
     async def loaded():
@@ -34,7 +34,12 @@ def fitted_world(home):
         finally:
             stores.close()
 
-    data = asyncio.run(loaded())
+    return asyncio.run(loaded())
+
+
+def fitted_world(home):
+    """(the log's content, what was fitted on it)."""
+    data = logged_world(home)
     return data, fit(data, CONFIG, home / "scratch")
 
 
