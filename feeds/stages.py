@@ -10,7 +10,7 @@ from core.batch import CandidateBatch
 from core.query import Query
 from core.stages import Selection
 from core.video_table import VideoTable
-from features.layout import NEGATIVE_BIT
+from features.layout import NEGATIVE_BIT, SESSION_GAP_MS
 from features.logged import READ
 from features.state import state_of
 from feeds.config import ForYouConfig
@@ -163,16 +163,16 @@ class DislikeScorer:
 
 
 class DiversitySelector:
-    """Chooses the page: value, an author cap, and distance between the videos."""
+    """Chooses the page: value, an author cap, and a price for repeats among what was watched lately and the page."""
 
     name = "diversity"
 
-    def __init__(self, config: ForYouConfig) -> None:
-        self._config = config
+    def __init__(self, table: VideoTable, config: ForYouConfig) -> None:
+        self._table, self._config = table, config
 
     def select(self, query: Query, batch: CandidateBatch) -> Selection:
         """[<= limit] in page order"""
-        c = self._config
+        c, watched = self._config, self._watched(query)
         order = diverse_order(
             batch[DislikeScorer.name],
             batch["author"],
@@ -183,5 +183,17 @@ class DiversitySelector:
             c.similarity_weight,
             c.topic_weight,
             c.author_weight,
+            watched_author=self._table.author[watched],
+            watched_topic=self._table.topic[watched],
         )
         return Selection(order)
+
+    def _watched(self, query: Query) -> Int32:
+        """The rows that this session has watched, oldest first; those unknown here are left out. [<= HISTORY] int32"""
+        state = state_of(query)[0]
+        length = int(state["history_len"])
+        rows, time_ms = state["history_video"][:length], state["history_time_ms"][:length]
+        gap = np.diff(np.append(time_ms, query.now_ms)) > SESSION_GAP_MS
+        begin = int(np.flatnonzero(gap)[-1]) + 1 if gap.any() else 0
+        rows = rows[begin:]
+        return np.asarray(rows[rows < len(self._table)], np.int32)

@@ -47,6 +47,6 @@ def for_you(sources: tuple[Source, ...], table: VideoTable, models: Models, conf
             ValueScorer(models),
             ValueRankHydrator(),
             DislikeScorer(models, config),
-            DiversitySelector(config),
+            DiversitySelector(table, config),
         ),
     )

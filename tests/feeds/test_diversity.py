@@ -7,8 +7,9 @@ from feeds.diversity import diverse_order
 
 
 def order(
-    value, author=None, topic=None, vectors=None, limit=20, cap=2, similarity=0.0, topics=0.0, authors=0.0, window=10
-):
+    value, author=None, topic=None, vectors=None, limit=20, cap=2, similarity=0.0, topics=0.0, authors=0.0, window=10,
+    watched=(),
+):  # fmt: skip
     n = len(value)
     author = np.arange(1, n + 1) if author is None else author
     topic = np.arange(n) if topic is None else topic
@@ -17,21 +18,23 @@ def order(
         np.asarray(value, np.float64), np.asarray(author, np.int32), np.asarray(topic, np.int32),
         np.asarray(vectors, np.float32).reshape(n, -1) if n else np.zeros((0, 3), np.float32),
         limit, cap, similarity, topics, authors, window,
+        np.array([a for a, _ in watched], np.int32), np.array([t for _, t in watched], np.int32),
     ).tolist()  # fmt: skip
 
 
-def obvious(value, author, topic, vectors, limit, cap, similarity, topics, authors, window):
+def obvious(value, author, topic, vectors, limit, cap, similarity, topics, authors, window, watched):
     """The same, one candidate at a time."""
     chosen = []
     while len(chosen) < limit:
         scores = {}
         for i in range(len(value)):
-            earlier = sum(author[c] == author[i] > 0 for c in chosen)
-            if i in chosen or earlier >= cap:
+            if i in chosen or sum(author[c] == author[i] > 0 for c in chosen) >= cap:
                 continue
+            lately = [*watched, *((author[c], topic[c]) for c in chosen)][-window:]
+            same = sum(a == author[i] > 0 for a, _ in lately)
             alike = sum(float(np.dot(vectors[c].astype(float), vectors[i].astype(float))) for c in chosen)
-            repeats = sum(topic[c] == topic[i] > 0 for c in chosen[-window:])
-            scores[i] = value[i] - topics * repeats - authors * earlier - similarity * alike / max(len(chosen), 1)
+            repeats = sum(t == topic[i] > 0 for _, t in lately)
+            scores[i] = value[i] - topics * repeats - authors * same - similarity * alike / max(len(chosen), 1)
         if not scores:
             break
         best = max(scores.values())
@@ -65,6 +68,14 @@ def test_a_second_video_of_an_author_costs_its_weight():
     assert order([5, 4, 3], author=[7, 7, 8], authors=1.5) == [0, 2, 1]
 
 
+def test_what_was_watched_before_the_page_costs_too_until_the_window_has_passed_it():
+    # the topic was watched twice: candidate 0 is worth 5 - 2 x 2 = 1 < 3, and 3 after the first watch left the window
+    assert order([5, 4, 3], topic=[1, 2, 3], topics=2.0, watched=[(0, 1), (0, 1)], window=3) == [1, 2, 0]
+    assert order([5, 2.5, 2], topic=[1, 2, 3], topics=2.0, watched=[(0, 1), (0, 1)], window=2) == [1, 0, 2]
+    # an author watched before costs their weight, and has all places of the page still
+    assert order([5, 4, 4], author=[7, 7, 8], authors=1.5, watched=[(7, 0)], cap=2) == [2, 0, 1]
+
+
 def test_likeness_to_the_page_costs_its_mean():
     # 1 is the twin of 0: 4 - 3 x 1 = 1 < 2
     assert order([5, 4, 2], vectors=[[1, 0, 0], [1, 0, 0], [0, 1, 0]], similarity=3.0) == [0, 2, 1]
@@ -96,6 +107,7 @@ def test_no_candidate_is_lost_or_doubled_and_the_order_is_the_obvious_one():
             "vectors": vectors, "limit": int(rng.integers(0, 30)), "cap": int(rng.integers(1, 4)),
             "similarity": float(rng.choice([0, 0.3, 5])), "topics": float(rng.choice([0, 0.2, 5])),
             "window": int(rng.integers(1, 12)), "authors": float(rng.choice([0, 0.4])),
+            "watched": rng.integers(0, 5, (int(rng.integers(0, 15)), 2)).tolist(),
         }  # fmt: skip
         got = order(**facts)
         assert len(set(got)) == len(got) <= facts["limit"]
