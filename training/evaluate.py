@@ -1,19 +1,24 @@
-"""Evaluates one held-out day of a log: every head and retrieval beside popularity and item-to-item."""
+"""Evaluates one held-out day of a log: every head and retrieval beside popularity and item-to-item, and by segment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from core.arrays import Array
+from core.arrays import Array, Float32
+from core.room import Room
+from features.definitions import FEATURES
 from feeds.cross import CROSS
 from training.baselines import mapped, popularity
 from training.config import TrainConfig
+from training.head_figures import SegmentReport, head_figures, segment_reports, segments
 from training.log_data import LogData
 from training.metrics import auc, mae, paired, rmse, viewer_bootstrap, xauc
 from training.pipeline import Fitted, fit
 from training.progress import Progress, silent
+from training.protocol import frozen_until
 from training.ranking_fit import ranker_matrix
 from training.recall_evaluation import RetrievalReport, evaluate_retrieval
 
@@ -38,12 +43,13 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One head on its own metric, against both baselines."""
+    """One head on its own metric, against both baselines, and every metric that its output has (docs/evaluation.md)."""
 
     head: str
     metric: str
     rows: int
     positives: int
+    figures: dict[str, float]
     popularity: Compared
     item_to_item: Compared
 
@@ -57,6 +63,7 @@ class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
     test_rows: int
     viewers: int
     heads: list[HeadReport]
+    segments: list[SegmentReport]
     skipped: dict[str, str]
     retrieval: RetrievalReport
 
@@ -76,7 +83,8 @@ def evaluate(
     rows, split = fitted.rows, fitted.split
     watched = ~np.isnan(rows.labels["long_view"])
     test = rows.select(watched & (rows.time_ms >= split.test_from_ms) & (rows.time_ms < split.test_until_ms))
-    heads = _heads(data, fitted, test, config.seed, progress)
+    judged = _predicted(data, fitted, test, test_day, config, scratch)
+    heads = _heads(data, fitted, test, judged, config.seed, progress)
     progress("retrieval", 0, 1)
     retrieval = evaluate_retrieval(data, fitted, test, config.seed)
     progress("retrieval", 1, 1)
@@ -87,19 +95,73 @@ def evaluate(
         test_rows=len(test),
         viewers=len(np.unique(rows.viewer[test])),
         heads=heads,
+        segments=_segments(data, fitted, test, judged),
         skipped=fitted.ranking.trained.skipped,
         retrieval=retrieval,
     )
 
 
-def _heads(data: LogData, fitted: Fitted, test: Array, seed: int, progress: Progress) -> list[HeadReport]:
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Predictions of the test rows by head: with the state at each row, and with the viewer's as the day began."""
+
+    live: Mapping[str, Array]
+    still: Mapping[str, Array]
+
+
+def _predicted(
+    data: LogData, fitted: Fitted, test: Array, test_day: int, config: TrainConfig, scratch: Path
+) -> _Judged:
+    rows, ranker = fitted.rows, fitted.ranking.ranker
+    live = ranker_matrix(rows, test, fitted.cross, data.driver.records)
+    still = live.copy()
+    day = np.full(len(test), test_day)
+    moments = frozen_until(rows.time_ms[test], day, config.utc_offset_h)
+    frozen = _replayed(data, fitted, test, moments, scratch)
+    # What a video has counted stays as it is at the row: it gives away nothing of the viewer's own list.
+    of_viewer = [at for at, feature in enumerate(FEATURES) if feature.owner == "viewer"]
+    changed = [*of_viewer, *range(len(FEATURES), live.shape[1])]
+    still[:, changed] = frozen[:, changed]
+    return _Judged(ranker.predict(live), ranker.predict(still))
+
+
+def _replayed(data: LogData, fitted: Fitted, test: Array, moments: Array, scratch: Path) -> Float32:
+    """The ranker's matrix of the test rows with everything as known at `moments` [test]."""
+    first, last = fitted.split.test_from_ms, fitted.split.test_until_ms
+
+    def choose(time_ms: Array, watched: Array, bits: Array) -> Array:
+        return np.flatnonzero(watched & (time_ms >= first) & (time_ms < last))
+
+    data.driver.forget()
+    known = data.driver.run(room=Room(scratch), known_until_ms=moments, choose=choose)
+    assert np.array_equal(known.time_ms, fitted.rows.time_ms[test])
+    return ranker_matrix(known, np.arange(len(known)), fitted.cross, data.driver.records)
+
+
+def _segments(data: LogData, fitted: Fitted, test: Array, judged: _Judged) -> list[SegmentReport]:
+    if not {"long_view", "watch_time"} <= judged.live.keys():
+        return []
+    rows = fitted.rows
+    earlier = np.diff(data.interactions().before(fitted.split.test_from_ms).indptr)
+    viewer = rows.viewer[test]
+    return segment_reports(
+        segments(viewer, earlier[viewer], rows.length_ms[test]),
+        viewer,
+        rows.labels["long_view"][test],
+        judged.live["long_view"],
+        rows.labels["watch_time"][test],
+        judged.live["watch_time"],
+    )
+
+
+def _heads(
+    data: LogData, fitted: Fitted, test: Array, judged: _Judged, seed: int, progress: Progress
+) -> list[HeadReport]:
     rows, records = fitted.rows, data.driver.records
-    matrix = ranker_matrix(rows, test, fitted.cross, records)
-    predictions = fitted.ranking.ranker.predict(matrix)
     valid = fitted.ranking.valid_index
     neighbour = fitted.cross.matrix(rows, np.concatenate([valid, test]), records)[:, _NEIGHBOUR_SCORE]
     reports = []
-    for number, (head, prediction) in enumerate(predictions.items()):
+    for number, (head, prediction) in enumerate(judged.live.items()):
         config = fitted.ranking.trained.heads[head].config
         label = rows.labels[config.column]
         name, metric, sign = ("xauc", xauc, 1.0) if config.scale == "log" else _METRICS[config.objective]
@@ -114,8 +176,13 @@ def _heads(data: LogData, fitted: Fitted, test: Array, seed: int, progress: Prog
                 other = score[test] if rising else -score[test]
             compared[baseline] = _compare(label[test], prediction, other, rows.viewer[test], metric, sign, seed)
         positives = int((label[test] > 0).sum())
-        reports.append(HeadReport(head=head, metric=name, rows=len(test), positives=positives, **compared))
-        progress("heads against baselines", number + 1, len(predictions))
+        figures = head_figures(
+            config, label[test], prediction, judged.still[head], rows.viewer[test], rows.length_ms[test], seed
+        )
+        reports.append(
+            HeadReport(head=head, metric=name, rows=len(test), positives=positives, figures=figures, **compared)
+        )
+        progress("heads against baselines", number + 1, len(judged.live))
     return reports
 
 

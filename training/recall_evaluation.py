@@ -6,11 +6,14 @@ import numpy as np
 from candidate_gen.blend import CUTS
 from candidate_gen.recall import HeldOut, ndcgs, recalls
 from core.arrays import Array, Int64
+from core.video_table import VideoTable
+from training.list_metrics import coverage, creator_gini, novelty
 from training.log_data import LogData
 from training.pipeline import Fitted
-from training.source_scores import SourceScores, later_long_views, source_ranks
+from training.source_scores import SourceScores, later_long_views, source_lists, source_ranks
 
 ROUNDS = 400
+LISTED = 20
 
 
 class SourceRecall(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +26,16 @@ class SourceRecall(msgspec.Struct, frozen=True, kw_only=True):
     ndcg_at_20: float
 
 
+class ListReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The first LISTED unseen videos that a source gives each viewer: the share of the catalogue that they use, how
+    unusual they are (bits), and how unequally creators are listed (Gini index)."""
+
+    source: str
+    coverage: float
+    novelty: float
+    creator_gini: float
+
+
 class RetrievalReport(msgspec.Struct, frozen=True, kw_only=True):
     """All sources, the blend's weights (tuned on the validation part alone) and its gain in recall@100 over
     item-to-item, with the 95% interval by resampling viewers."""
@@ -33,6 +46,7 @@ class RetrievalReport(msgspec.Struct, frozen=True, kw_only=True):
     gain: float
     low: float
     high: float
+    lists: list[ListReport]
 
 
 def evaluate_retrieval(data: LogData, fitted: Fitted, test: Array, seed: int) -> RetrievalReport:
@@ -43,6 +57,8 @@ def evaluate_retrieval(data: LogData, fitted: Fitted, test: Array, seed: int) ->
     held, viewers = later_long_views(watches, rows.viewer[liked], rows.video[liked], now_ms, videos, rng)
     scores = SourceScores(fitted.serving, data.state.table, watches, now_ms)
     found = source_ranks(scores, fitted.blend, held, viewers)
+    tops = source_lists(scores, fitted.blend, held, viewers, LISTED)
+    counts = np.bincount(watches.before(now_ms).video, minlength=videos)
     gain, low, high = _gain(found["blend"], found["item_to_item"], held, rng)
     return RetrievalReport(
         viewers=len(held),
@@ -51,6 +67,16 @@ def evaluate_retrieval(data: LogData, fitted: Fitted, test: Array, seed: int) ->
         gain=gain,
         low=low,
         high=high,
+        lists=[_lists(name, top, counts, data.state.table) for name, top in tops.items() if len(top)],
+    )
+
+
+def _lists(source: str, top: Array, counts: Array, table: VideoTable) -> ListReport:
+    return ListReport(
+        source=source,
+        coverage=coverage(top, len(table)),
+        novelty=novelty(top, counts),
+        creator_gini=creator_gini(top, table.author - 1, len(table.authors) - 1),  # code 0 is nobody's
     )
 
 

@@ -12,7 +12,7 @@ from candidate_gen.examples import histories_at
 from candidate_gen.interactions import Interactions, signal_weight
 from candidate_gen.item_to_item import Neighbours
 from candidate_gen.model_sources import EaseSourceConfig
-from candidate_gen.recall import HeldOut, held_out, ranks
+from candidate_gen.recall import HeldOut, held_out, ranks, top_rows, without_seen
 from candidate_gen.sources import ItemToItemSource, ItemToItemSourceConfig
 from candidate_gen.viewer_view import History
 from core.arrays import Array, Float32, Int32, Int64
@@ -110,12 +110,24 @@ def source_ranks(scores: SourceScores, blend: Blend, held: HeldOut, viewers: Int
     """The rank of every later video by each source and by the blend, in chunks of viewers. Each [n] int64"""
     parts: dict[str, list[Int64]] = {}
     for start, stop in _chunks(len(viewers)):
-        found = scores.of(viewers[start:stop])
-        named = [name for name in found if blend.weights.get(name, 0)]
-        found["blend"] = blended([found[name] for name in named], [blend.weights[name] for name in named])
-        for name, table in found.items():
+        for name, table in with_blend(scores.of(viewers[start:stop]), blend).items():
             parts.setdefault(name, []).append(ranks(table, held.part(start, stop)))
     return {name: np.concatenate(chunks) for name, chunks in parts.items()}
+
+
+def source_lists(scores: SourceScores, blend: Blend, held: HeldOut, viewers: Int32, count: int) -> dict[str, Int32]:
+    """The first unseen videos of each source and of the blend. Each [viewers, count] int32"""
+    parts: dict[str, list[Int32]] = {}
+    for start, stop in _chunks(len(viewers)):
+        for name, table in with_blend(scores.of(viewers[start:stop]), blend).items():
+            parts.setdefault(name, []).append(top_rows(without_seen(table, held.part(start, stop)), count))
+    return {name: np.concatenate(chunks) for name, chunks in parts.items()}
+
+
+def with_blend(found: dict[str, Float32], blend: Blend) -> dict[str, Float32]:
+    """The sources' scores and, as "blend", their weighted sum. Each [viewers, videos] float32"""
+    named = [name for name in found if blend.weights.get(name, 0)]
+    return found | {"blend": blended([found[name] for name in named], [blend.weights[name] for name in named])}
 
 
 def _chunks(size: int) -> Iterator[tuple[int, int]]:
