@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from core.arrays import Array
+from features.layout import DURATION_EDGES_MS
 from ranking.head_config import HeadConfig
 from training.metrics import (
     auc,
@@ -20,7 +21,6 @@ from training.metrics import (
     xauc,
 )
 
-LENGTHS_MS: Final = (0, 7_000, 15_000, 30_000, 60_000, 120_000)
 SHORT_MS: Final = 15_000
 LONG_MS: Final = 60_000
 NEW_WATCHES: Final = 20
@@ -56,7 +56,7 @@ def head_figures(
         }
     figures = {"xauc": xauc(label, live)}
     if config.scale == "log":
-        bucket = np.digitize(length_ms, LENGTHS_MS[1:])
+        bucket = np.searchsorted(DURATION_EDGES_MS, length_ms, side="right")
         figures["debiased_gauc_frozen"] = debiased_gauc(label, still, viewer, bucket)
     else:
         figures |= {"mae": mae(label, live), "rmse": rmse(label, live)}
