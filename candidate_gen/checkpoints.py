@@ -74,6 +74,7 @@ class Checkpoints:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def digest(text: str) -> str:
-    """A short name for what a text says. 16 hex digits"""
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+def digest(content: str | bytes) -> str:
+    """A short name for content. 16 hex digits"""
+    raw = content.encode() if isinstance(content, str) else content
+    return hashlib.blake2b(raw, digest_size=8).hexdigest()

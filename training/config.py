@@ -28,6 +28,7 @@ class TrainConfig(BaseModel):
 
     seed: int = Field(0, ge=0, description="seed of every random choice")
     threads: int = Field(2, ge=1, description="threads for LightGBM and torch")
+    workers: int = Field(1, ge=1, description="processes that train the towers together, on Ray where above 1")
     utc_offset_h: float = Field(0.0, description="hours by which the log's days are ahead of UTC")
     tower_share: float = Field(0.45, gt=0, lt=1, description="share of the impressions before the heads' window")
     valid_share: float = Field(0.12, gt=0, lt=1, description="share of the impressions that stop and calibrate")

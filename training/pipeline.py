@@ -26,6 +26,7 @@ from training.publication import Publication, publish
 from training.ranking_fit import RankingFit, fit_ranking, ranker_matrix
 from training.repeatable import repeatable
 from training.retrieval import Retrieval, best_epochs, fit_retrieval
+from training.run_identity import fits_of_run
 from training.source_scores import SourceScores, fit_blend, later_long_views
 from training.split import Split, split_at
 
@@ -70,7 +71,8 @@ def fit(
             split.heads_from_ms, Room(scratch), lambda done, total: progress("features", done, total), choose=sample
         )
     watches, table = data.interactions(), data.state.table
-    early = fit_retrieval(watches, table, split.heads_from_ms, config, progress, "two towers, first fit")
+    fits = fits_of_run(scratch, data, config, test_day)
+    early = fit_retrieval(watches, table, split.heads_from_ms, config, progress, "two towers, first fit", fits=fits)
     cross = CrossFeatures(early, table, split.heads_from_ms)
     # Weights that are all alike say nothing, and LightGBM is steadier without any.
     weights = logged.weights if logged is not None else sample.weights
@@ -81,7 +83,9 @@ def fit(
     serving = early
     if config.refit_towers:
         epochs = best_epochs(early.curve)
-        serving = fit_retrieval(watches, table, split.test_from_ms, config, progress, "two towers, served fit", epochs)
+        serving = fit_retrieval(
+            watches, table, split.test_from_ms, config, progress, "two towers, served fit", epochs, fits
+        )
         served = CrossFeatures(serving, table, split.test_from_ms)
     else:
         served = cross
@@ -90,6 +94,7 @@ def fit(
     metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
     metrics |= {f"blend/{name}": weight for name, weight in blend.weights.items()}
     curves = _curves(ranking, early, serving)
+    fits.checkpoints.clear()
     return Fitted(rows, split, early, cross, serving, served, blend, ranking, curves, metrics)
 
 

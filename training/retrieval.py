@@ -1,18 +1,19 @@
 """Fits what retrieves: the two towers, ALS, EASE and the item-to-item neighbours, on watches up to a moment."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from candidate_gen.als import AlsFactors, fit_als
 from candidate_gen.ease import fit_ease
 from candidate_gen.interactions import Interactions
 from candidate_gen.item_to_item import Neighbours, neighbours_of
 from candidate_gen.towers import TowerArrays
-from candidate_gen.train_towers import EpochRecord, train_towers
-from core.arrays import Float32
+from candidate_gen.train_towers import EpochRecord
 from core.video_table import VideoTable
 from training.config import TrainConfig
 from training.progress import Progress
+from training.tower_fits import TowerFits, TowerTask
+
+LOCAL = TowerFits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ def fit_retrieval(
     progress: Progress,
     step: str,
     epochs: int = 0,
+    fits: TowerFits = LOCAL,
 ) -> Retrieval:
     """Everything from the watches before `until_ms`.
 
@@ -51,25 +53,13 @@ def fit_retrieval(
     changes: dict[str, object] = {"seed": config.seed, "refit": False}
     if epochs:
         changes |= {"epochs": epochs, "holdout_ms": 0}
-    words = tuple(() for _ in watches.profile_sizes)
     towers = config.towers.model_copy(update=changes)
-    start = partial(start_vectors, videos=len(table), config=config, known=(past, als))
-    trained = train_towers(watches, table, towers, 0, until_ms, words, start if config.start_from_als else None)
+    trained = fits.fit(TowerTask(table, towers, config, until_ms, config.start_from_als), watches, (past, als))
     progress(step, 2, 3)
     affinity = config.affinity.model_copy(update={"seed": config.seed})
-    ranked = train_towers(watches, table, affinity, 0, until_ms, words)
+    ranked = fits.fit(TowerTask(table, affinity, config, until_ms), watches)
     progress(step, 3, 3)
     return Retrieval(trained.arrays, ranked.arrays, neighbours, als, linear, trained.curve)
-
-
-def start_vectors(
-    watches: Interactions, videos: int, config: TrainConfig, known: tuple[Interactions, AlsFactors]
-) -> Float32:
-    """The factors of these watches; `known` are those of more of them, used where they are as many."""
-    watches = watches.of_some(config.max_linear_watches, config.seed)
-    if len(watches) == len(known[0]):
-        return known[1].videos
-    return fit_als(watches, videos, config.als.model_copy(update={"seed": config.seed})).videos
 
 
 def best_epochs(curve: tuple[EpochRecord, ...]) -> int:

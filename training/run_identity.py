@@ -1,0 +1,20 @@
+"""What decides the towers of a training run: a killed run is gone on with where all of it is the same."""
+
+import importlib.metadata
+from pathlib import Path
+
+from candidate_gen.checkpoints import Checkpoints, digest
+from training.config import TrainConfig
+from training.log_data import LogData
+from training.run_record import code_version, fingerprint
+from training.tower_fits import TowerFits
+
+_DECIDING = ("torch", "numpy", "numba")
+
+
+def fits_of_run(scratch: Path, data: LogData, config: TrainConfig, test_day: int | None = None) -> TowerFits:
+    """The tower fits of a run on this log with this configuration; what other runs have left is removed."""
+    versions = [importlib.metadata.version(name) for name in _DECIDING] + [code_version()]
+    profiles = digest(data.driver.records[["profile", "traits"]].tobytes())
+    run = [fingerprint(data), profiles, config.model_dump_json(), test_day, versions]
+    return TowerFits(Checkpoints.of_run(scratch / "checkpoints", repr(run)), scratch)
