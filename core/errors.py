@@ -12,6 +12,7 @@ ForyouError
  |   +- StorageFull     no space is left
  +- CorruptData         stored bytes are not what was written
  |   +- SchemaMismatch  they were written under another schema
+ +- NothingNew          there is nothing to do, and nothing is wrong
  +- ContractError       a stage broke its contract (a bug, never a user's fault)
 """
 
@@ -92,6 +93,13 @@ class CorruptData(ForyouError):
 
 class SchemaMismatch(CorruptData):
     """Stored data was written under another schema."""
+
+
+class NothingNew(ForyouError):
+    """There is nothing to do, and nothing is wrong."""
+
+    exit_code = 0
+    http_status = 409
 
 
 class ContractError(ForyouError):

@@ -1,58 +1,25 @@
 """Training that goes on from the served bundle: the newest events change its models, which do not begin anew."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from core.errors import ForyouError, NotFound
-from core.manifest import CHAMPION, Manifest, read_manifest
+from core.errors import NothingNew
+from core.manifest import Manifest
 from core.room import Room
-from features.definitions import schema_hash
-from features.words import Words
-from feeds.bundle import WORDS_FILE
 from training.config import TrainConfig
 from training.cross import CrossFeatures
 from training.head_sample import HeadSample
 from training.incremental_fit import IncrementalConfig, continue_heads, continue_retrieval
 from training.incremental_towers import CannotContinue
 from training.log_data import LogData
+from training.parent import Parent, nothing_new
 from training.pipeline import Fitted, ship, validation_blend, validation_metrics
 from training.progress import Progress, silent
 from training.publication import Publication
 from training.repeatable import repeatable
 from training.split import Split, day_start_ms
-from training.stored_bundle import StoredBundle, stored_bundle
-
-
-class NothingNew(ForyouError):
-    """There is too little on the log that the served bundle has not learned from: nothing is wrong."""
-
-    exit_code = 0
-    http_status = 409
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """The served bundle, whose folder is `folder`, as far as the log can be read with it."""
-
-    folder: Path
-    manifest: Manifest
-    words: Words
-
-    def bundle(self, videos: int) -> StoredBundle:
-        """Its models over today's catalogue."""
-        return stored_bundle(self.folder, videos)
-
-
-def parent_of(bundles: Path) -> Parent:
-    """The bundle to go on from; NotFound where none is served, SchemaMismatch where it was trained for other
-    features."""
-    crown = bundles / CHAMPION
-    if not crown.is_file():
-        raise NotFound(f"No bundle is served from {bundles.parent} that could be continued; run `foryou train` first.")
-    folder = bundles / crown.read_text().strip()
-    return Parent(folder, read_manifest(folder, schema_hash()), Words.from_bytes((folder / WORDS_FILE).read_bytes()))
+from training.stored_bundle import stored_bundle
 
 
 def increment(
@@ -88,7 +55,8 @@ def continue_fit(
     from."""
     repeatable(config.threads)
     split = split_of_new(data, parent.manifest, own, config.utc_offset_h, test_day)
-    bundle, table, watches = parent.bundle(len(data.state.table)), data.state.table, data.interactions()
+    table, watches = data.state.table, data.interactions()
+    bundle = stored_bundle(parent.folder, len(table))
     sample = HeadSample(split, config)
     rows = data.driver.run(
         split.heads_from_ms, Room(scratch), lambda done, total: progress("features", done, total), choose=sample
@@ -123,14 +91,7 @@ def split_of_new(
     end = int(shown[-1]) + 1 if test_day is None else day_start_ms(test_day, utc_offset_h)
     new = shown[(shown >= parent.data_until_ms) & (shown < end)]
     if len(new) < own.min_rows:
-        raise NothingNew(nothing_new(parent, len(new), own))
+        raise NothingNew(nothing_new(parent, len(new), own.min_rows))
     valid_from = int(new[int(len(new) * (1 - own.valid_share))])
     until = end if test_day is None else day_start_ms(test_day + 1, utc_offset_h)
     return Split(int(shown[0]), parent.data_until_ms, valid_from, end, until)
-
-
-def nothing_new(parent: Manifest, new: int, own: IncrementalConfig) -> str:
-    """Why there is nothing to go on with."""
-    moment = np.datetime64(parent.data_until_ms, "ms").astype("datetime64[s]")
-    found = f"only {new:,} impressions, and {own.min_rows:,} are the fewest to learn from" if new else "no impression"
-    return f"There is nothing new since {moment} UTC, where bundle {parent.bundle_id} ends: {found}."

@@ -1,6 +1,7 @@
 """What `foryou train --incremental` does in a home: drift is looked for, and the served bundle goes on learning."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,10 @@ from foryou.console import Steps
 if TYPE_CHECKING:
     from core.manifest import Manifest
     from core.settings import Settings
-    from features.words import Words
     from training.config import TrainConfig
     from training.drift import DriftReport
     from training.log_data import LogData
+    from training.parent import Parent
     from training.publication import Publication
 
 SLATES = 2_000
@@ -54,25 +55,32 @@ def watched(how: "Publication", report: "DriftReport | None") -> "Publication":
     return replace(how, tags={"drift": ", ".join(report.alerts)[:4_000] or "none"}, metrics=figures)
 
 
-def watched_parent(settings: "Settings", how: "Publication", steps: Steps) -> "tuple[Words, Publication]":
-    """The words of the bundle to go on from, and a publication that says what drift it met; NotFound without one."""
-    from training.incremental import parent_of
+def watched_parent(
+    settings: "Settings", steps: Steps, tell: Callable[[str], None]
+) -> "tuple[Parent, DriftReport | None]":
+    """The bundle to go on from, and what drift it met, which is warned of; NotFound without a bundle."""
+    from training.parent import parent_of
 
     parent, report = parent_of(settings.bundles), found_drift(settings, steps)
     if report is not None and report.alerts:
-        how.tell(warning_of(report))
-    return parent.words, watched(how, report)
+        tell(warning_of(report))
+    return parent, report
 
 
 def continue_or_train(
-    data: "LogData", settings: "Settings", config: "TrainConfig", now_ms: int, steps: Steps, how: "Publication"
+    data: "LogData",
+    parent: "Parent",
+    settings: "Settings",
+    config: "TrainConfig",
+    now_ms: int,
+    steps: Steps,
+    how: "Publication",
 ) -> "Manifest":
     """An increment of the served bundle; where its shape does not allow one, a sentence and a full training."""
-    from training.incremental import increment, parent_of
+    from training.incremental import increment
     from training.incremental_towers import CannotContinue
     from training.pipeline import train
 
-    parent = parent_of(settings.bundles)
     try:
         return increment(data, parent, config, settings.home, now_ms, steps, how)[0]
     except CannotContinue as error:

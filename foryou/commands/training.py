@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.errors import InputError, Unavailable
+from core.errors import InputError, NothingNew, Unavailable
 from foryou.commands.home import HomeOption, JsonOption, command, read_facts, require_log, settings_of
+from foryou.commands.increments import continue_or_train, watched, watched_parent
 from foryou.commands.schedule import period_s, train_every
 from foryou.console import Steps, note, show_json, show_table
 from foryou.one_training import only_training
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from training.config import TrainConfig
     from training.evaluate import Compared, EvaluationReport
     from training.log_data import LogData
+    from training.parent import Parent
 
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 RoundsOption = Annotated[int | None, typer.Option(min=1, help="Trees of a head at most.", show_default=False)]
@@ -77,7 +79,11 @@ def train(
         return
     with Steps() as steps:
         config = config_of(settings, seed, rounds, epochs, utc_offset)
-        manifest = train_home(settings, config, steps, logged, force, incremental)
+        try:
+            manifest = train_home(settings, config, steps, logged, force, incremental)
+        except NothingNew as error:
+            note(error.sentence)
+            return served(settings, json)
     if json:
         show_json(manifest)
         return
@@ -156,6 +162,14 @@ def config_of(
     return config.model_copy(update={"towers": config.towers.model_copy(update={"epochs": epochs})})
 
 
+def served(settings: "Settings", json: bool) -> None:
+    """What a run that changed nothing gives: with --json the bundle that is served as before."""
+    from core.manifest import CHAMPION, read_manifest
+
+    if json:
+        show_json(read_manifest(settings.bundles / (settings.bundles / CHAMPION).read_text().strip()))
+
+
 def train_arguments(
     settings: "Settings",
     seed: int,
@@ -190,35 +204,38 @@ def _train_home(
     settings: "Settings", config: "TrainConfig", steps: Steps, logged: bool, force: bool, incremental: bool
 ) -> "Manifest":
     from core.clock import system_clock
-    from foryou.commands.skew import joined_rows
-    from foryou.opening import opened_stores
+
+    parent, drift = watched_parent(settings, steps, note) if incremental else (None, None)
+    _quieten()
+    # No connection is held while the models are fitted: that takes minutes, in which the loop stands still.
+    data, rows = asyncio.run(_read(settings, config, steps, logged, parent))
+    from training.pipeline import train as train_bundle  # takes long; what is wrong with the stores was told before
     from training.publication import Publication
 
     how = Publication(uri=settings.mlflow, force=force, tell=note)
-    words = None
-    if incremental:
-        from foryou.commands.increments import continue_or_train, watched_parent
-
-        words, how = watched_parent(settings, how, steps)
-
-    async def load() -> "tuple[LogData, Any]":
-        async with opened_stores(settings, fresh_features=True) as stores:
-            await stores.current(steps)
-            data = await _load(stores, settings.home, steps, words)
-            return data, await joined_rows(settings, data, config, steps) if logged else None
-
-    _quieten()
-    # No connection is held while the models are fitted: that takes minutes, in which the loop stands still.
-    data, rows = asyncio.run(load())
-    from training.pipeline import train as train_bundle  # takes long; what is wrong with the stores was told before
-
-    if incremental:
-        manifest = continue_or_train(data, settings, config, system_clock(), steps, how)
+    if parent is not None:
+        manifest = continue_or_train(data, parent, settings, config, system_clock(), steps, watched(how, drift))
     else:
         manifest, _ = train_bundle(data, config, settings.home, system_clock(), steps, rows, how)
     if settings.backends == "embedded":
         asyncio.run(_keep_state(settings, data, steps))
     return manifest
+
+
+async def _read(
+    settings: "Settings", config: "TrainConfig", steps: Steps, logged: bool, parent: "Parent | None"
+) -> "tuple[LogData, Any]":
+    """The log, in the words of the parent where there is one, and the rows that serving logged where they are asked
+    for."""
+    from foryou.commands.skew import joined_rows
+    from foryou.opening import opened_stores
+
+    async with opened_stores(settings, fresh_features=True) as stores:
+        await stores.current(steps)
+        if parent is not None:
+            parent.require_new(await stores.log.end())
+        data = await _load(stores, settings.home, steps, parent.words if parent else None)
+        return data, await joined_rows(settings, data, config, steps) if logged else None
 
 
 def upload_kept(settings: "Settings", json: bool) -> None:
@@ -341,6 +358,7 @@ def _show_report(report: "EvaluationReport") -> None:
     )  # fmt: skip
     title = f"{report.test_day}: {report.test_rows:,} impressions of {report.viewers:,} viewers (* beyond chance)"
     show_table(title, head_columns, rows)
+    _show_figures(report)
     found = report.retrieval
     sources = [
         (s.source, s.recall_at_20, s.recall_at_100, s.recall_at_500, s.ndcg_at_20, found.weights.get(s.source, ""))
@@ -348,9 +366,30 @@ def _show_report(report: "EvaluationReport") -> None:
     ]
     columns = ("source", ">recall@20", ">recall@100", ">recall@500", ">NDCG@20", ">weight in the blend")
     show_table(f"Retrieval of unseen long views, {found.viewers:,} viewers, whole catalogue", columns, sources)
+    show_table(
+        "What the first 20 videos of each source are like",
+        ("source", ">share of the catalogue", ">novelty, bits", ">Gini of creators"),
+        [(each.source, each.coverage, each.novelty, each.creator_gini) for each in found.lists],
+    )
     note(f"The blend gains {found.gain:+.4f} [{found.low:+.4f}, {found.high:+.4f}] recall@100 over item-to-item.")
     for head, reason in report.skipped.items():
         note(f"Left out: head {head}: {reason}")
+
+
+def _show_figures(report: "EvaluationReport") -> None:
+    columns = ("auc", "gauc_frozen", "logloss", "ece", "ece_floor", "ece_floor_95", "mae", "rmse", "xauc",
+               "debiased_gauc_frozen")  # fmt: skip
+    show_table(
+        "Every metric of each head (frozen: with the viewer's state as the day began)",
+        ("head", *(f">{name.replace('_', ' ')}" for name in columns)),
+        [(head.head, *(head.figures.get(name, "") for name in columns)) for head in report.heads],
+    )
+    if report.segments:
+        show_table(
+            "Long views and watch time by segment",
+            ("segment", ">rows", ">viewers", ">long views", ">auc", ">logloss", ">ece", ">mae s"),
+            [(s.segment, s.rows, s.viewers, s.rate, s.auc, s.logloss, s.ece, s.mae) for s in report.segments],
+        )
 
 
 def _show_world(report: "WorldReport") -> None:

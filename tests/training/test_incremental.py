@@ -8,16 +8,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from core.errors import NotFound, SchemaMismatch
+from core.errors import NotFound, NothingNew, SchemaMismatch
 from core.manifest import CHAMPION, MANIFEST, read_manifest
 from features.layout import DAY_MS
 from foryou.stores import open_stores
 from tests.training.fitted_world import CONFIG, NOW_MS, logged_world, written
 from training.bundle_writer import crown
-from training.incremental import NothingNew, increment, parent_of, split_of_new
+from training.incremental import increment, split_of_new
 from training.incremental_fit import IncrementalConfig
 from training.incremental_towers import CannotContinue
 from training.log_data import load_log
+from training.parent import parent_of
 from training.pipeline import fit
 from training.publication import Publication
 from training.stored_bundle import stored_bundle
@@ -83,14 +84,10 @@ def test_heads_learn_from_rows_that_the_parent_had_not_seen_and_are_judged_on_th
     verdict = json.loads((home / "bundles" / manifest.bundle_id / "gates.json").read_text())
     assert verdict["champion"] == parent.manifest.bundle_id and verdict["unseen"]
     assert manifest.data_until_ms > until_ms
-    before = parent.bundle(manifest_videos(fitted)).ranker
-    after = stored_bundle(home / "bundles" / manifest.bundle_id, manifest_videos(fitted)).ranker
+    folders = parent.folder, home / "bundles" / manifest.bundle_id
+    before, after = (stored_bundle(folder, fitted.serving.towers.videos).ranker for folder in folders)
     assert after.heads == before.heads and after.forest.trees > before.forest.trees
     assert np.array_equal(after.bins.upper, before.bins.upper)
-
-
-def manifest_videos(fitted):
-    return fitted.serving.towers.videos
 
 
 def test_codes_go_on_from_those_of_the_bundle(home):
