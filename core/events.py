@@ -4,7 +4,7 @@ Every event has an `event_id` (idempotency), an event time `time_ms` and an inge
 (both Unix milliseconds; 0 = not yet ingested) and the `schema` version under which it was written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -224,6 +224,17 @@ def decode(raw: bytes) -> AnyEvent:
             f"Event {event.event_id} has schema {event.schema} and this build reads up to {SCHEMA_VERSION}; upgrade."
         )
     return event
+
+
+def decode_all(raws: Iterable[bytes]) -> list[AnyEvent]:
+    """The event in each of `raws`; SchemaMismatch when any of them cannot be read."""
+    try:
+        events: list[AnyEvent] = list(map(_decoder.decode, raws))
+    except msgspec.DecodeError as error:
+        raise SchemaMismatch(f"A stored event cannot be read ({error}); was it written by another version?") from error
+    if any(event.schema > SCHEMA_VERSION for event in events):
+        raise SchemaMismatch(f"An event has a schema above {SCHEMA_VERSION}, the last that this build reads; upgrade.")
+    return events
 
 
 def check(events: Sequence[Event], now_ms: int, max_ahead_ms: int = 600_000) -> list[str]:

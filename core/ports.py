@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from core.catalogue import Reactions, Relations, VideoRecord, ViewerRecord
 from core.events import AnyEvent, Event
 from core.slate import Slate, SlateDetail
 from core.video_table import VideoTable
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One event on the log with its place."""
 
     offset: int

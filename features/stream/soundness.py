@@ -1,6 +1,6 @@
 """What intake lets through, checked again where a topic is read: others may write to it; numbers must fit columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter, lt
 from typing import Final
@@ -30,6 +30,26 @@ def unsound(event: Event) -> str:
         if not 0 <= (abs(value) if signed else value) < limit:
             return f"{name} {value} is outside 0 to {limit - 1}."
     return ""
+
+
+def all_sound(events: Sequence[Event]) -> bool:
+    """Whether all of them can be counted; a quick look, which may doubt what is sound."""
+    kinds: dict[type[Event], list[Event]] = {}
+    for event in events:
+        kinds.setdefault(type(event), []).append(event)
+    return all(_sound_kind(kind, alike) for kind, alike in kinds.items())
+
+
+def _sound_kind(kind: type[Event], events: list[Event]) -> bool:
+    """The same for events of one kind, field by field."""
+    ids, numbers, embedded, _ = _fields(kind)
+    if embedded or any(max(map(len, map(attrgetter(name), events))) > MAX_ID_CHARS for name in ids):
+        return False
+    for name, limit, _ in numbers:
+        values = list(map(attrgetter(name), events))
+        if min(values) < 0 or max(values) >= limit:
+            return False
+    return True
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Final
 from core.arrays import Array
 from core.clock import Clock, system_clock
 from core.errors import NotFound, SchemaMismatch
-from core.events import MAX_ID_CHARS, VIEWER_EVENTS, decode
+from core.events import MAX_ID_CHARS, VIEWER_EVENTS, decode, decode_all
 from core.log import Entry, Message, MessageLog
 from core.ports import Record
 from core.topics import COUNTS, USER_INTERACTION
@@ -19,7 +19,7 @@ from features.stream.catalogue import CatalogueFollower
 from features.stream.kept_state import KeptConfig, KeptState, Places
 from features.stream.lane import Reject, StageMetrics, both
 from features.stream.messages import CountsBatch, encode_batch
-from features.stream.soundness import unsound
+from features.stream.soundness import all_sound, unsound
 from features.stream.viewers import Owners, apply_viewers, rekey
 
 _VIEWER_EVENTS: Final = frozenset(VIEWER_EVENTS)
@@ -56,7 +56,10 @@ class ViewerWork:
         entries = [entry for entry in entries if entry.offset > self._kept.offset]
         if not entries:
             return
-        records = await self._placed(*await self._decoded(entries, reject), reject)
+        records = _sound_records(entries)
+        if records is None:
+            records = await self._decoded(entries, reject)
+        records = await self._placed(records, entries, reject)
         fresh, event_ids = self._distinct(records)
         now_us, viewers = self._inlet.clock() * 1000, dict[str, int]()
         columns = columns_of(fresh, self._inlet.catalogue.table, viewers, Vocabulary())
@@ -77,8 +80,8 @@ class ViewerWork:
         """Let the file go."""
         await self._kept.close()
 
-    async def _decoded(self, entries: Sequence[Entry], reject: Reject) -> tuple[list[Record], dict[int, Entry]]:
-        """The viewer events among these messages, and the messages by offset; anything else is rejected."""
+    async def _decoded(self, entries: Sequence[Entry], reject: Reject) -> list[Record]:
+        """The viewer events among these messages, looked at one by one; anything else is rejected."""
         records = []
         for entry in entries:
             try:
@@ -91,9 +94,9 @@ class ViewerWork:
                 await reject(entry, f"Event {event.event_id[:MAX_ID_CHARS]}: {fault}")
             else:
                 records.append(Record(entry.offset, event, entry.partition))
-        return records, {entry.offset: entry for entry in entries}
+        return records
 
-    async def _placed(self, records: list[Record], entries: dict[int, Entry], reject: Reject) -> list[Record]:
+    async def _placed(self, records: list[Record], entries: Sequence[Entry], reject: Reject) -> list[Record]:
         """The records, once the catalogue is as far as their stamps say; a stamp that it never gave is rejected."""
         catalogue, stamps = self._inlet.catalogue, [record.event.catalogue_offset for record in records]
         try:
@@ -103,23 +106,27 @@ class ViewerWork:
             return records
         except NotFound:
             end = catalogue.offset
+        by_offset = {entry.offset: entry for entry in entries}
         for record in records:
             if record.event.catalogue_offset > end:
                 reason = (
                     f"It is stamped with the catalogue's offset {record.event.catalogue_offset}; the last is {end}."
                 )
-                await reject(entries[record.offset], reason)
+                await reject(by_offset[record.offset], reason)
         return [record for record in records if record.event.catalogue_offset <= end]
 
     def _distinct(self, records: Sequence[Record]) -> tuple[list[Record], dict[bytes, int]]:
         """The records whose (viewer, event id) was not seen before, and the hashes to remember with their times."""
         assert self._kept.state is not None
         hashes = [id_hash(record.event.viewer_id, record.event.event_id) for record in records]
+        times = [record.event.ingested_ms or record.event.time_ms for record in records]
         known, keep_ms = self._kept.state.seen(hashes), self._config.keep_ids_ms
+        added = {} if known else dict(zip(hashes, times, strict=True))
+        if len(added) == len(records):
+            return list(records), added
         fresh: list[Record] = []
-        added: dict[bytes, int] = {}
-        for record, key in zip(records, hashes, strict=True):
-            at_ms = record.event.ingested_ms or record.event.time_ms
+        added = {}
+        for record, key, at_ms in zip(records, hashes, times, strict=True):
             first_ms = known.get(key)
             if first_ms is None or at_ms - first_ms > keep_ms:
                 known[key] = added[key] = at_ms
@@ -143,6 +150,17 @@ class ViewerWork:
         self._metrics.duplicates += duplicates
         if fresh and fresh[-1].event.ingested_ms:
             self._metrics.stale_ms = self._inlet.clock() - fresh[-1].event.ingested_ms
+
+
+def _sound_records(entries: Sequence[Entry]) -> list[Record] | None:
+    """The viewer events that all of these messages carry; None where one needs a closer look."""
+    try:
+        events = decode_all([entry.value for entry in entries])
+    except SchemaMismatch:
+        return None
+    if not (set(map(type, events)) <= _VIEWER_EVENTS and all_sound(events)):
+        return None
+    return [Record(entry.offset, event, entry.partition) for entry, event in zip(entries, events, strict=True)]
 
 
 def id_hash(viewer_id: str, event_id: str) -> bytes:
