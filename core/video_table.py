@@ -70,6 +70,7 @@ class VideoTable:
 
     def __init__(self, capacity: int = 1024) -> None:
         self.video_ids: list[str] = []
+        self.moved = 0  # times that a video was published anew under another author or time
         self._row_of: dict[str, int] = {}
         self.authors = Vocabulary()
         self.topics = Vocabulary()
@@ -105,12 +106,15 @@ class VideoTable:
     def publish(self, event: VideoPublished) -> int:
         """Add the video, or overwrite the one with this id; its row."""
         row = self._row_of.setdefault(event.video_id, len(self.video_ids))
-        removed = row < len(self.video_ids) and self._store["visibility"][row] == REMOVED
-        if row == len(self.video_ids):
+        known = row < len(self.video_ids)
+        removed = known and self._store["visibility"][row] == REMOVED
+        if not known:
             self.video_ids.append(event.video_id)
             self._grow()
         store = self._store
-        store["author"][row] = self.authors.add(event.author_id)
+        placed = self.authors.add(event.author_id), event.upload_ms
+        self.moved += known and placed != (store["author"][row], store["upload_ms"][row])
+        store["author"][row] = placed[0]
         store["topic"][row] = self.topics.add(event.topic)
         store["language"][row] = self.languages.add(event.language)
         store["region"][row] = self.regions.add(event.region)

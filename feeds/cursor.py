@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -20,18 +21,31 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     expires_ms: int
 
 
-class CursorSigner:
-    """Writes and reads cursors under one secret key."""
+class TimePlace(msgspec.Struct, frozen=True, array_like=True):
+    """The last video that a viewer was shown of a feed in order of time; `expires_ms` is Unix ms."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    viewer_id: str
+    upload_ms: int
+    video_id: str
+    expires_ms: int
 
-    def write(self, cursor: Cursor) -> str:
+
+P = TypeVar("P", Cursor, TimePlace)
+
+
+class SurfaceSigner(Generic[P]):
+    """Writes and reads the cursors of one surface under one secret key; those of another surface are none of its."""
+
+    def __init__(self, key: bytes, surface: str, kind: type[P]) -> None:
+        self._key = hmac.new(key, surface.encode(), hashlib.sha256).digest()
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+
+    def write(self, cursor: P) -> str:
         """URL-safe text."""
         body = msgspec.msgpack.encode(cursor)
         return base64.urlsafe_b64encode(self._mac(body) + body).rstrip(b"=").decode()
 
-    def read(self, text: str, viewer_id: str, now_ms: int) -> Cursor:
+    def read(self, text: str, viewer_id: str, now_ms: int) -> P:
         """The cursor, or CursorError when it was altered, has expired or belongs to someone else."""
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -40,7 +54,7 @@ class CursorSigner:
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if len(mac) != _MAC_BYTES or not hmac.compare_digest(mac, self._mac(body)):
             raise CursorError("The cursor was altered or was signed elsewhere; ask for the feed without it.")
-        cursor = msgspec.msgpack.decode(body, type=Cursor)
+        cursor = self._decode(body)
         if cursor.viewer_id != viewer_id:
             raise CursorError("The cursor belongs to another viewer; ask for the feed without it.")
         if cursor.expires_ms < now_ms:
@@ -49,3 +63,17 @@ class CursorSigner:
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.new(self._key, body, hashlib.sha256).digest()[:_MAC_BYTES]
+
+
+class CursorSigner(SurfaceSigner[Cursor]):
+    """Of the For-You feed."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(key, "for_you", Cursor)
+
+
+class TimePlaceSigner(SurfaceSigner[TimePlace]):
+    """Of a feed in order of time."""
+
+    def __init__(self, key: bytes, surface: str) -> None:
+        super().__init__(key, surface, TimePlace)

@@ -82,38 +82,67 @@ class ViewerFacts:
     news: Relations | None = None
 
 
-async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms: int) -> ViewerFacts:
-    """All parts concurrently, each given up after `deadline_ms`, or where what is stored cannot be read."""
-    late: list[str] = []
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a viewer stands to authors and videos; `relations`, `degraded` and `news` as ViewerFacts has them."""
 
-    async def part(name: str, read: Coroutine[Any, Any, T], otherwise: Callable[[], T]) -> T:
+    reactions: Reactions
+    relations: Relations | None
+    degraded: tuple[str, ...]
+    news: Relations | None
+
+
+class _Parts:
+    """Reads parts, each given up after `deadline_ms`, or where what is stored cannot be read; `late` names those."""
+
+    def __init__(self, patience: Patience, deadline_ms: int) -> None:
+        self._patience, self._deadline_s = patience, deadline_ms / 1000
+        self.late: list[str] = []
+
+    async def read(self, name: str, read: Coroutine[Any, Any, T], otherwise: Callable[[], T]) -> T:
+        """The part, or what is taken instead."""
         try:
-            value = await asyncio.wait_for(read, readers.patience.limit_s(name, deadline_ms / 1000))
+            value = await asyncio.wait_for(read, self._patience.limit_s(name, self._deadline_s))
         except (TimeoutError, Unavailable):
-            late.append(name)
-            readers.patience.late(name)
+            self.late.append(name)
+            self._patience.late(name)
             return otherwise()
         except CorruptData as error:
             _log.warning("A page goes without its viewer's %s: %s", name, error.sentence)
-            late.append(name)
+            self.late.append(name)
             value = otherwise()
-        readers.patience.in_time(name)
+        self._patience.in_time(name)
         return value
 
+
+async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms: int) -> ViewerFacts:
+    """All parts concurrently."""
+    parts = _Parts(readers.patience, deadline_ms)
     viewer = asyncio.gather(
-        part("features", _row(readers, viewer_id), lambda: None),
-        part("profile", _user(readers, viewer_id), lambda: _last_known(readers, viewer_id)),
-        part("seen", readers.history.seen(viewer_id), list),
-        part("reactions", readers.history.reactions(viewer_id), Reactions),
+        parts.read("features", _row(readers, viewer_id), lambda: None),
+        parts.read("profile", _user(readers, viewer_id), lambda: _last_known(readers, viewer_id)),
+        parts.read("seen", readers.history.seen(viewer_id), list),
+        parts.read("session", readers.slates.latest(viewer_id, slates), list),
     )
-    standing = asyncio.gather(
-        part("relations", _optional(readers.tables.relations(viewer_id)), lambda: None),
-        part("known_relations", _known(readers, viewer_id), lambda: NOTHING_KNOWN),
-        part("session", readers.slates.latest(viewer_id, slates), list),
+    standing, (row, profile, seen, latest) = await asyncio.gather(_standing(parts, readers, viewer_id), viewer)
+    late, relations, news = tuple(parts.late), standing.relations, standing.news
+    return ViewerFacts(row, profile, seen, standing.reactions, relations, latest, late, news)
+
+
+async def read_standing(readers: Readers, viewer_id: str, deadline_ms: int) -> Standing:
+    """What a feed without a model needs, all parts concurrently."""
+    parts = _Parts(readers.patience, deadline_ms)
+    return await _standing(parts, readers, viewer_id)
+
+
+async def _standing(parts: _Parts, readers: Readers, viewer_id: str) -> Standing:
+    reactions, relations, known = await asyncio.gather(
+        parts.read("reactions", readers.history.reactions(viewer_id), Reactions),
+        parts.read("relations", _optional(readers.tables.relations(viewer_id)), lambda: None),
+        parts.read("known_relations", _known(readers, viewer_id), lambda: NOTHING_KNOWN),
     )
-    (row, profile, seen, reactions), (relations, known, latest) = await asyncio.gather(viewer, standing)
     news = relations if readers.known is not None and relations != known.relations else None
-    return ViewerFacts(row, profile, seen, reactions, known.over(relations), latest, tuple(late), news)
+    return Standing(reactions, known.over(relations), tuple(parts.late), news)
 
 
 async def _row(readers: Readers, viewer_id: str) -> Array | None:

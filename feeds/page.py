@@ -82,6 +82,20 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
     made_up: Sequence[str] = ()
 
 
+class FollowingPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of the videos of followed authors, newest first.
+
+    `next_cursor` asks for what is older (None at the end), `degraded` lists the parts that were left out, `made_up` the
+    response fields that an importer had to fill.
+    """
+
+    videos: Sequence[VideoView]
+    next_cursor: str | None
+    has_more: bool
+    degraded: Sequence[str] = ()
+    made_up: Sequence[str] = ()
+
+
 class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One head's share in the value: its calibrated prediction, its weight and what the two add."""
 

@@ -22,8 +22,9 @@ from features.definitions import schema_hash
 from features.state import FeatureState
 from feeds.bundle import Bundle, load_bundle
 from feeds.config import ForYouConfig
-from feeds.cursor import CursorSigner
+from feeds.cursor import CursorSigner, TimePlaceSigner
 from feeds.explain import explain
+from feeds.following import FollowingFeed, FollowingParts
 from feeds.for_you import ForYouFeed, ForYouParts, settle
 from feeds.hydrate import Readers
 from feeds.intake import EventIntake, IntakeConfig
@@ -31,6 +32,7 @@ from feeds.page import Explanation, FeedPage
 from feeds.replay import Replay, replay
 from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
+from feeds.views import Views
 from foryou.live import Live
 from foryou.stores import Stores, open_stores
 from serving.app import create_app
@@ -60,6 +62,7 @@ class Product:
     new_id: Callable[[], str]
     engine: Engine
     feed: ForYouFeed = field(init=False)
+    following: FollowingFeed = field(init=False)
     intake: EventIntake = field(init=False)
     _surface: Surface | None = None
     _boards_at_ms: int = 0
@@ -118,6 +121,7 @@ class Product:
         keys = DevKeys.ensure(self.settings.keys)
         parts = ServingParts(
             feed=self,
+            following=self.following,
             intake=self.intake,
             verifier=Verifier(keys.public_key, self.clock),
             ready=lambda: self.live.fault,
@@ -188,9 +192,11 @@ def _warm_up(p: Product) -> None:
 
 def _wire(p: Product) -> None:
     stores, settings = p.stores, p.settings
+    readers = Readers(stores.features, stores.history, stores.tables, stores.slates, stores.known, stores.users)
+    p.following = _following(p, readers)
     p.feed = ForYouFeed(
         ForYouParts(
-            readers=Readers(stores.features, stores.history, stores.tables, stores.slates, stores.known, stores.users),
+            readers=readers,
             videos=stores.videos,
             state=p.state,
             surface=p.surface,
@@ -214,6 +220,23 @@ def _wire(p: Product) -> None:
         IntakeConfig(),
         _stamp_of(p),
         in_turn=stores.applies,
+    )
+
+
+def _following(p: Product, readers: Readers) -> FollowingFeed:
+    settings = p.settings
+    return FollowingFeed(
+        FollowingParts(
+            readers=readers,
+            views=Views(readers, p.stores.videos, p.state, settings.hydrate_deadline_ms),
+            state=p.state,
+            signer=TimePlaceSigner(cursor_key(settings.keys), "following"),
+            refresh=lambda: p.live.refresh(),
+            clock=p.clock,
+            later=p.later,
+            deadline_ms=settings.hydrate_deadline_ms,
+            cursor_ttl_ms=settings.cursor_ttl_s * 1000,
+        )
     )
 
 

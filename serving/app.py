@@ -3,12 +3,19 @@
 from fastapi import FastAPI
 from starlette.types import StatelessLifespan
 
-from feeds.page import Explanation, FeedPage
+from feeds.page import Explanation, FeedPage, FollowingPage
 from serving import errors
 from serving.boundary import Boundary
 from serving.documentation import DocumentedApi
 from serving.ports import ServingParts
-from serving.routes import EventsAnswer, events_router, explain_router, feed_router, operations_router
+from serving.routes import (
+    EventsAnswer,
+    events_router,
+    explain_router,
+    feed_router,
+    following_router,
+    operations_router,
+)
 
 
 def create_app(parts: ServingParts, lifespan: StatelessLifespan[FastAPI] | None = None) -> FastAPI:
@@ -16,11 +23,11 @@ def create_app(parts: ServingParts, lifespan: StatelessLifespan[FastAPI] | None 
     app = DocumentedApi(
         title="For You",
         version="1",
-        description="A For-You feed for short video: pages, explanations and event intake.",
+        description="Feeds for short video: For You, Following, explanations and event intake.",
         lifespan=lifespan,
     )
-    app.structs = (FeedPage, Explanation, EventsAnswer)
-    for router in (feed_router, explain_router, events_router, operations_router):
+    app.structs = (FeedPage, FollowingPage, Explanation, EventsAnswer)
+    for router in (feed_router, following_router, explain_router, events_router, operations_router):
         app.include_router(router(parts))
     errors.install(app)
     app.add_middleware(Boundary, metrics=parts.metrics)

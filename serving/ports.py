@@ -7,7 +7,7 @@ from typing import Protocol
 from core.clock import Clock
 from core.settings import Settings
 from feeds.intake import EventIntake
-from feeds.page import Explanation, FeedPage
+from feeds.page import Explanation, FeedPage, FollowingPage
 from serving.auth import Verifier
 from serving.metrics import Metrics
 
@@ -24,11 +24,20 @@ class ForYouPort(Protocol):
         ...
 
 
+class FollowingPort(Protocol):
+    """The Following surface as a use case."""
+
+    async def page(self, viewer_id: str, *, page_size: int, cursor: str | None) -> FollowingPage:
+        """What follows the cursor, or the newest; CursorError for a bad cursor."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServingParts:
     """Everything that the app needs; `ready` gives "" or the reason why not yet."""
 
     feed: ForYouPort
+    following: FollowingPort
     intake: EventIntake
     verifier: Verifier
     ready: Callable[[], str]

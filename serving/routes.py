@@ -9,11 +9,12 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from core.errors import InputError, NotFound, TooLarge, Unavailable
 from core.events import MAX_ID_CHARS
+from feeds.following import SAFETY_UNKNOWN
 from feeds.intake import Verdict
-from feeds.page import Explanation, FeedPage
+from feeds.page import Explanation, FeedPage, FollowingPage
 from serving.auth import Identity, Verifier
 from serving.documentation import answers, events_body
-from serving.errors import JSON
+from serving.errors import JSON, RETRY_AFTER_S
 from serving.limits import read_body
 from serving.metrics import CONTENT_TYPE
 from serving.ports import ServingParts
@@ -75,6 +76,29 @@ def feed_router(parts: ServingParts) -> APIRouter:
         for part in shown.degraded:
             parts.metrics.degraded(part)
         return _json(shown)
+
+    return router
+
+
+def following_router(parts: ServingParts) -> APIRouter:
+    """The Following feed."""
+    router = APIRouter(prefix=PREFIX + "/feed", tags=["feed"])
+    Caller = Annotated[Identity, Depends(caller(parts.verifier))]
+
+    @router.get("/following", responses=answers(FollowingPage, 400, 401, 503))
+    async def following(
+        who: Caller,
+        page_size: Annotated[int, Query(ge=1, le=50)] = 20,
+        cursor: Annotated[str | None, Query(min_length=1, max_length=2048)] = None,
+    ) -> Response:
+        """The newest videos of the authors whom the caller follows, or by `cursor` what is older."""
+        shown = await parts.following.page(who.viewer_id, page_size=page_size, cursor=cursor)
+        for part in shown.degraded:
+            parts.metrics.degraded(part)
+        answer = _json(shown)
+        if SAFETY_UNKNOWN in shown.degraded:
+            answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return answer
 
     return router
 

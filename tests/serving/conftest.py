@@ -12,7 +12,7 @@ from serving.app import create_app
 from serving.auth import DevKeys, Verifier
 from serving.metrics import Metrics
 from serving.ports import ServingParts
-from tests.serving.fakes import FakeFeed, HandClock, MemoryLog, MemorySlates, slate
+from tests.serving.fakes import FakeFeed, FakeFollowing, HandClock, MemoryLog, MemorySlates, slate
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,7 @@ class Edge:
     clock: HandClock
     keys: DevKeys
     reasons: list
+    following: FakeFollowing
 
     def token(self, viewer="ann", role="viewer"):
         return self.keys.issue(viewer, ttl_s=900, clock=self.clock, role=role)
@@ -47,12 +48,14 @@ class Edge:
 @pytest.fixture
 def edge(keys):
     feed, log, clock, reasons = FakeFeed(), MemoryLog(), HandClock(), [""]
+    followed = FakeFollowing()
 
     async def apply(records):
         pass
 
     parts = ServingParts(
         feed=feed,
+        following=followed,
         intake=EventIntake(log, MemorySlates(slate()), {"v1": 10_000}.get, apply, clock, IntakeConfig()),
         verifier=Verifier(keys.public_key, clock),
         ready=lambda: reasons[-1],
@@ -61,4 +64,4 @@ def edge(keys):
         metrics=Metrics(CollectorRegistry()),
     )
     with TestClient(create_app(parts)) as client:
-        yield Edge(client, feed, log, clock, keys, reasons)
+        yield Edge(client, feed, log, clock, keys, reasons, followed)

@@ -8,6 +8,7 @@ from core.slate import Slate
 from feeds.page import (
     Explanation,
     FeedPage,
+    FollowingPage,
     InteractionView,
     MusicView,
     StatsView,
@@ -157,3 +158,17 @@ class FakeFeed:
             fidelity="features",
             videos=[],
         )
+
+
+@dataclass
+class FakeFollowing:
+    """Answers one page, and remembers what it was asked."""
+
+    asked: list = field(default_factory=list)
+    degraded: tuple = ()
+
+    async def page(self, viewer_id, *, page_size, cursor):
+        self.asked.append((viewer_id, page_size, cursor))
+        if cursor == "tampered":
+            raise CursorError("The cursor was changed; start again without it.")
+        return FollowingPage(videos=[video()], next_cursor="next", has_more=True, degraded=self.degraded)

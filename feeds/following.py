@@ -1,0 +1,86 @@
+"""The Following surface: the newest public videos of the authors whom a viewer follows, strictly by time."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from core.arrays import Int32
+from core.catalogue import Relations
+from core.clock import Clock
+from features.state import FeatureState
+from feeds.author_rows import AuthorRows, Place, author_codes
+from feeds.cursor import TimePlace, TimePlaceSigner
+from feeds.hydrate import Readers, Standing, read_standing
+from feeds.page import FollowingPage
+from feeds.views import Views
+
+SAFETY_UNKNOWN = "safety_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class FollowingParts:
+    """What the use case is built from; `refresh` takes in what other processes have written."""
+
+    readers: Readers
+    views: Views
+    state: FeatureState
+    signer: TimePlaceSigner
+    refresh: Callable[[], Awaitable[None]]
+    clock: Clock
+    later: Callable[[Awaitable[None]], None]
+    deadline_ms: int
+    cursor_ttl_ms: int
+
+
+@dataclass(slots=True)
+class FollowingFeed:
+    """Pages of the Following surface."""
+
+    parts: FollowingParts
+    _rows: AuthorRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rows = AuthorRows(self.parts.state.table)
+
+    async def page(self, viewer_id: str, *, page_size: int, cursor: str | None) -> FollowingPage:
+        """What follows the cursor, or the newest. Whom the viewer follows and blocks counts as it is now, and so does
+        what was removed or hidden: a page that is asked for again has what still stands. Raises CursorError."""
+        p = self.parts
+        given = p.signer.read(cursor, viewer_id, p.clock()) if cursor else None
+        below = (given.upload_ms, given.video_id) if given is not None else None
+        await p.refresh()
+        standing = await self._standing(viewer_id)
+        if standing.relations is None:
+            degraded = (*standing.degraded, SAFETY_UNKNOWN)
+            return FollowingPage(videos=[], next_cursor=None, has_more=False, degraded=degraded)
+        rows = self.pulled(standing.relations, page_size + 1, below)
+        return await self._answer(viewer_id, rows, page_size, standing)
+
+    def pulled(self, relations: Relations, limit: int, below: Place | None) -> Int32:
+        """The newest videos below a place of everyone who is followed, from the catalogue alone. [<= limit] int32"""
+        return self._rows.newest(author_codes(self.parts.state.table, followed(relations)), limit, below)
+
+    async def _standing(self, viewer_id: str) -> Standing:
+        readers = self.parts.readers
+        standing = await read_standing(readers, viewer_id, self.parts.deadline_ms)
+        if standing.news is not None and readers.known is not None:
+            self.parts.later(readers.known.remember(viewer_id, standing.news))
+        return standing
+
+    async def _answer(self, viewer_id: str, rows: Int32, page_size: int, standing: Standing) -> FollowingPage:
+        p, table = self.parts, self.parts.state.table
+        more, rows = len(rows) > page_size, rows[:page_size]
+        shown = await p.views.of([table.video_ids[row] for row in rows], standing.reactions)
+        cursor = TimePlace(viewer_id, *self._rows.place(rows[-1]), p.clock() + p.cursor_ttl_ms) if more else None
+        return FollowingPage(
+            videos=shown.videos,
+            next_cursor=p.signer.write(cursor) if cursor is not None else None,
+            has_more=more,
+            degraded=tuple(dict.fromkeys((*standing.degraded, *shown.left_out))),
+            made_up=shown.made_up,
+        )
+
+
+def followed(relations: Relations) -> list[str]:
+    """The authors whose videos may be shown: followed, blocked in neither direction, not hidden."""
+    banned = {*relations.blocked, *relations.blocked_by, *relations.hidden}
+    return [author_id for author_id in relations.follows if author_id not in banned]
