@@ -1,0 +1,1 @@
+"""Trending: counts by the hour, boards made of them, and their pages."""
