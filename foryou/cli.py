@@ -8,7 +8,7 @@ import typer
 
 from core.errors import ForyouError, StorageFull
 from core.settings import wait_quietly
-from foryou.commands import demo, drift, features, feed, importing, serving, stack, training, work, world
+from foryou.commands import demo, drift, features, feed, importing, search, serving, stack, training, work, world
 
 EXIT_CODES = """Exit codes
 
@@ -48,6 +48,7 @@ def build() -> typer.Typer:
     app.add_typer(work.group(), name="work")
     app.command()(training.train)
     app.command()(training.evaluate)
+    app.command()(search.search)
     app.command()(drift.drift)
     app.command()(serving.serve)
     app.command()(serving.token)

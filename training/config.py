@@ -7,6 +7,7 @@ from candidate_gen.ease import EaseConfig
 from candidate_gen.item_to_item import ItemToItemConfig
 from candidate_gen.tower_config import TowerConfig
 from ranking.head_config import HeadConfig
+from ranking.trees import MAX_LEAVES
 from ranking.value_model import DEFAULT_WEIGHTS
 from training.default_heads import default_heads
 
@@ -41,6 +42,9 @@ class TrainConfig(BaseModel):
     rounds: int = Field(400, ge=1, description="trees of a model at most")
     members: int = Field(2, ge=1, description="models of a head, whose scores are averaged")
     feature_share: float = Field(0.3, gt=0, le=1, description="share of the features that a tree may use")
+    head_leaves: float = Field(1.0, gt=0, description="the heads' leaves, over those that they have by default")
+    head_learning_rate: float = Field(1.0, gt=0, description="the heads' learning rates, over their defaults")
+    head_min_rows: float = Field(1.0, gt=0, description="the heads' fewest rows in a leaf, over their defaults")
     refit_towers: bool = Field(True, description="train the served towers again on everything before the test")
     towers: TowerConfig = Field(default_factory=TowerConfig)
     affinity: TowerConfig = Field(default_factory=affinity_towers)
@@ -57,4 +61,12 @@ class TrainConfig(BaseModel):
 
     def heads_for(self, rows: int) -> tuple[HeadConfig, ...]:
         """The heads to train on this many rows."""
-        return default_heads(self.rounds, self.seed, self.feature_share, self.members, rows)
+        heads = default_heads(self.rounds, self.seed, self.feature_share, self.members, rows)
+        return tuple(head.model_copy(update=self._changes(head)) for head in heads)
+
+    def _changes(self, head: HeadConfig) -> dict[str, float]:
+        return {
+            "leaves": min(MAX_LEAVES, max(2, round(head.leaves * self.head_leaves))),
+            "learning_rate": min(1.0, head.learning_rate * self.head_learning_rate),
+            "min_rows_in_leaf": max(1, round(head.min_rows_in_leaf * self.head_min_rows)),
+        }

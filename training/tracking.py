@@ -25,12 +25,14 @@ _LONGEST_PARAMETER, _MOST_METRICS, _MOST_PARAMETERS = 500, 900, 100
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """All that one run wants to log; `key` is its own, `curves`: metric -> values by step, `bundle`: the bundle's id,
-    `champion`: whether it is served. A figure that is no number is kept as None, and never logged."""
+    """All that one run wants to log; `key` is its own, `parent` that of the run that it belongs to, `curves`: metric ->
+    values by step, `bundle`: the bundle's id, `champion`: whether it is served. A figure that is no number is kept as
+    None, and never logged."""
 
     key: str
     name: str
     time_ms: int
+    parent: str = ""
     bundle: str = ""
     champion: bool = False
     parameters: dict[str, Any] = {}
@@ -123,10 +125,20 @@ class Tracker:
         # A server knows where its artifacts go; our own SQLite file knows only the folder that we name.
         location = None if self.uri else (self.home / "mlartifacts").absolute().as_uri()
         identity = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, location)
-        for begun in client.search_runs([identity], f"tags.`{_KEY}` = '{run.key}'", max_results=1):
-            return str(begun.info.run_id)
-        started = client.create_run(identity, run.time_ms, {_KEY: run.key}, run.name)
-        return str(started.info.run_id)
+        begun = _run_id(client, identity, run.key)
+        if begun:
+            return begun
+        tags = {_KEY: run.key}
+        above = _run_id(client, identity, run.parent) if run.parent else ""
+        if above:
+            tags["mlflow.parentRunId"] = above
+        return str(client.create_run(identity, run.time_ms, tags, run.name).info.run_id)
+
+
+def _run_id(client: "MlflowClient", experiment: str, key: str) -> str:
+    """The run of this key; empty where there is none."""
+    found = client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'", max_results=1)
+    return str(found[0].info.run_id) if found else ""
 
 
 def _read(folder: Path) -> Run:

@@ -28,6 +28,7 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choic
 RoundsOption = Annotated[int | None, typer.Option(min=1, help="Trees of a head at most.", show_default=False)]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads (FORYOU_THREADS; 2).", show_default=False)]
 EpochsOption = Annotated[int | None, typer.Option(min=1, help="Passes of the towers at most.", show_default=False)]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML of training parameters.", show_default=False)]
 OffsetOption = Annotated[
     float | None,
     typer.Option(min=-14, max=14, help="Hours by which the log's days are ahead of UTC.", show_default="the import's"),
@@ -40,6 +41,10 @@ def train(
     epochs: EpochsOption = None,
     threads: ThreadsOption = None,
     utc_offset: OffsetOption = None,
+    config: ConfigOption = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train the towers, on Ray above 1.", show_default=False)
+    ] = None,
     logged: Annotated[bool, typer.Option("--logged", help="Fit the heads on rows that serving logged.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Serve the bundle even where the gates refuse it.")] = False,
     upload: Annotated[bool, typer.Option("--upload", help="Send kept runs to MLflow; train nothing.")] = False,
@@ -60,6 +65,10 @@ def train(
     there are enough of them, and else, as without it, from rows computed again from the log. A bundle that is worse
     than the one that is served is kept and not served: the command says why and exits with 1.
 
+    The parameters of --config FILE (which `foryou search` writes) replace the defaults, and options both. A run that is
+    killed goes on where it was when the same command is given again. With --workers N the towers are trained by N
+    processes on Ray, with the same examples in every step.
+
     With --incremental the served bundle learns on from what came after it, at a fraction of the cost; where there is
     too little, it says so and changes nothing. Drift is looked for first, and warned of. With --every this goes on
     until SIGTERM or Ctrl-C; a run that fails is tried again.
@@ -75,12 +84,13 @@ def train(
         if not incremental:
             raise InputError("A period is for increments; give --incremental with --every.")
         again = train_arguments(settings, seed, rounds, epochs, utc_offset, force, json)
+        again += ["--config", str(config.absolute())] if config else []
         asyncio.run(train_every(again, period_s(every), note))
         return
     with Steps() as steps:
-        config = config_of(settings, seed, rounds, epochs, utc_offset)
+        given = config_of(settings, seed, rounds, epochs, utc_offset, config, workers)
         try:
-            manifest = train_home(settings, config, steps, logged, force, incremental)
+            manifest = train_home(settings, given, steps, logged, force, incremental)
         except NothingNew as error:
             note(error.sentence)
             return served(settings, json)
@@ -149,17 +159,24 @@ def evaluate(
 
 
 def config_of(
-    settings: "Settings", seed: int, rounds: int | None, epochs: int | None, utc_offset_h: float | None
+    settings: "Settings",
+    seed: int,
+    rounds: int | None,
+    epochs: int | None,
+    utc_offset_h: float | None,
+    file: Path | None = None,
+    workers: int | None = None,
 ) -> "TrainConfig":
-    """The training configuration: what was given, the home's calendar, and defaults for the rest."""
+    """The training configuration: what was given, then what the file names, the home's calendar, and defaults for the
+    rest."""
     from training.config import TrainConfig
+    from training.config_file import changed, nested, read_changes
 
     offset_h = read_facts(settings.home).utc_offset_h if utc_offset_h is None else utc_offset_h
-    given: dict[str, Any] = {} if rounds is None else {"rounds": rounds}
-    config = TrainConfig(seed=seed, threads=settings.threads, utc_offset_h=offset_h, **given)
-    if epochs is None:
-        return config
-    return config.model_copy(update={"towers": config.towers.model_copy(update={"epochs": epochs})})
+    given = {"rounds": rounds, "towers.epochs": epochs, "workers": workers}
+    config = changed(TrainConfig(), read_changes(file) if file else {})
+    own = {"seed": seed, "threads": settings.threads, "utc_offset_h": offset_h}
+    return changed(config, own | nested({name: value for name, value in given.items() if value is not None}))
 
 
 def served(settings: "Settings", json: bool) -> None:
@@ -275,18 +292,21 @@ def evaluate_home(
     settings: "Settings", config: "TrainConfig", test_day: int | None, steps: Steps
 ) -> "EvaluationReport":
     """Fit without the test day (days since 1970, the log's last where None) and score it."""
-    from foryou.opening import opened_stores
     from training.evaluate import evaluate as evaluate_day
 
-    async def load() -> "LogData":
-        async with opened_stores(settings, fresh_features=True) as stores:
-            await stores.current(steps)
-            return await _load(stores, settings.home, steps)
-
-    data = asyncio.run(load())
+    data = asyncio.run(load_home(settings, steps))
     if test_day is None:
         test_day = _last_full_day(data, config.utc_offset_h)
     return evaluate_day(data, config, settings.home / "scratch", test_day, steps)
+
+
+async def load_home(settings: "Settings", steps: Steps) -> "LogData":
+    """The log of the home, which is brought up to date first."""
+    from foryou.opening import opened_stores
+
+    async with opened_stores(settings, fresh_features=True) as stores:
+        await stores.current(steps)
+        return await _load(stores, settings.home, steps)
 
 
 def _last_full_day(data: "LogData", utc_offset_h: float) -> int:
