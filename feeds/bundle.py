@@ -19,6 +19,7 @@ from features.online import OnlineFeatures
 from features.state import FeatureState, state_of
 from features.words import Words
 from feeds.cross import CROSS, HISTORY_FROM, SERVED_POSITION, history_cross, unit_rows
+from feeds.session_lengths import SessionLengths
 from feeds.tower_pair import TowerPair
 from ranking.ranker import Ranker
 from ranking.value_model import Predictions, ValueModel, ValueModelConfig
@@ -31,6 +32,7 @@ EASE_FILE = "ease.npz"
 BLEND_FILE = "blend.json"
 INDEX_FILE = "videos.faiss"
 WORDS_FILE = "words.json"
+LENGTHS_FILE = "session_lengths.json"
 RANKER_NAMES: tuple[str, ...] = (*NAMES, *CROSS)
 
 
@@ -52,6 +54,7 @@ class Bundle:
     als: AlsFactors = field(default_factory=no_factors)
     linear: Neighbours = field(default_factory=Neighbours.none)
     blend: Blend = field(default_factory=lambda: Blend({}))
+    lengths: SessionLengths = field(default_factory=SessionLengths)
 
     def tower_scores(self, query: Query, rows: Int32) -> Float32:
         """Viewer x video inner products of the retrieval towers, bias included. [rows] float32"""
@@ -70,6 +73,7 @@ class Bundle:
         out[:, len(NAMES) + 1] = self.towers.vectors[rows, -1]
         out[:, len(NAMES) + 2] = self.affinity.scores(query, rows)
         out[:, len(NAMES) + 3] = SERVED_POSITION
+        out[:, len(NAMES) + 4] = self._session_lift(query, rows)
         out[:, len(NAMES) + HISTORY_FROM :] = history_cross(
             np.zeros(len(rows), np.int32),
             record["history_video"],
@@ -81,6 +85,19 @@ class Bundle:
             self.unit_content,
         )
         return out, read
+
+    def _session_lift(self, query: Query, rows: Int32) -> Float32:
+        record, length_ms = state_of(query), self.table.length_ms
+        return self.lengths.lift(
+            np.zeros(len(rows), np.int32),
+            record["history_video"],
+            record["history_signal"],
+            record["history_time_ms"],
+            record["history_len"],
+            np.array([query.now_ms]),
+            length_ms[rows],
+            length_ms,
+        )
 
     def predictions(self, features: Float32) -> Predictions:
         """Calibrated predictions by head. [rows] float64 each"""
@@ -139,6 +156,8 @@ def _read_sources(bundle: Bundle, folder: Path) -> None:
         bundle.als = AlsFactors.from_bytes((folder / ALS_FILE).read_bytes())
         bundle.linear = Neighbours.from_bytes((folder / EASE_FILE).read_bytes())
         bundle.blend = Blend.from_bytes((folder / BLEND_FILE).read_bytes())
+    if LENGTHS_FILE in bundle.manifest.files:
+        bundle.lengths = SessionLengths.from_bytes((folder / LENGTHS_FILE).read_bytes())
 
 
 def restore_words(folder: Path, state: FeatureState) -> Words:

@@ -20,6 +20,7 @@ CROSS: Final = (
     "tower_bias",
     "affinity",
     "position",
+    "session_length_lift",
     "neighbour_score",
     "content_best_positive",
     "content_mean_positive",

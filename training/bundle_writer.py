@@ -21,6 +21,7 @@ from feeds.bundle import (
     BLEND_FILE,
     EASE_FILE,
     INDEX_FILE,
+    LENGTHS_FILE,
     NEIGHBOURS_FILE,
     RANKER_NAMES,
     TOWERS_FILE,
@@ -63,6 +64,7 @@ def write_bundle(
     (part / ALS_FILE).write_bytes(retrieval.als.to_bytes())
     (part / EASE_FILE).write_bytes(retrieval.linear.to_bytes())
     (part / BLEND_FILE).write_bytes(blend.to_bytes())
+    (part / LENGTHS_FILE).write_bytes(retrieval.lengths.to_bytes())
     (part / WORDS_FILE).write_bytes(words.to_bytes())
     _write_index(part / INDEX_FILE, data, retrieval, split)
     ranker.save(part)

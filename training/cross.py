@@ -23,6 +23,7 @@ class CrossFeatures:
         self.history = fit.towers.history
         self.neighbours = fit.neighbours
         self._content = unit_rows(table.embedding)
+        self._lengths, self._length_ms = fit.lengths, table.length_ms
 
     def matrix(self, rows: Rows, index: Array, records: Array) -> Float32:
         """CROSS columns of impressions `index`; `records` are all viewers' records. [index, len(CROSS)] float32"""
@@ -45,6 +46,10 @@ class CrossFeatures:
         owner = np.arange(len(index), dtype=np.int32)
         n = self.neighbours
         out[:, 3] = rows.position[index]
+        out[:, 4] = self._lengths.lift(
+            owner, past.video, past.signal, past.time_ms, past.length, rows.time_ms[index], self._length_ms[video],
+            self._length_ms,
+        )  # fmt: skip
         out[:, HISTORY_FROM:] = history_cross(
             owner, past.video, past.signal, past.length, video, n.rows, n.scores, self._content
         )

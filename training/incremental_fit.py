@@ -70,7 +70,7 @@ def continue_retrieval(
     )
     progress(step, 3, 3)
     curve = tuple(EpochRecord(at + 1, loss, float("nan")) for at, loss in enumerate(losses))
-    return Retrieval(towers, affinity, neighbours, als, linear, curve)
+    return Retrieval(towers, affinity, neighbours, als, linear, curve, before.lengths)
 
 
 def continue_als(

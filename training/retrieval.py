@@ -1,6 +1,6 @@
 """Fits what retrieves: the two towers, ALS, EASE and the item-to-item neighbours, on watches up to a moment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from candidate_gen.als import AlsFactors, fit_als
 from candidate_gen.ease import fit_ease
@@ -9,11 +9,15 @@ from candidate_gen.item_to_item import Neighbours, neighbours_of
 from candidate_gen.towers import TowerArrays
 from candidate_gen.train_towers import EpochRecord
 from core.video_table import VideoTable
+from features.layout import HISTORY
+from feeds.session_lengths import SessionLengths, fit_session_lengths
 from training.config import TrainConfig
 from training.progress import Progress
 from training.tower_fits import TowerFits, TowerTask
 
 LOCAL = TowerFits()
+
+_SESSION_WATCHES = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Retrieval:
     als: AlsFactors
     linear: Neighbours
     curve: tuple[EpochRecord, ...]
+    lengths: SessionLengths = field(default_factory=SessionLengths)
 
 
 def fit_retrieval(
@@ -59,7 +64,14 @@ def fit_retrieval(
     affinity = config.affinity.model_copy(update={"seed": config.seed})
     ranked = fits.fit(TowerTask(table, affinity, config, until_ms), watches)
     progress(step, 3, 3)
-    return Retrieval(trained.arrays, ranked.arrays, neighbours, als, linear, trained.curve)
+    lengths = session_lengths(past, table, config.seed)
+    return Retrieval(trained.arrays, ranked.arrays, neighbours, als, linear, trained.curve, lengths)
+
+
+def session_lengths(watches: Interactions, table: VideoTable, seed: int) -> SessionLengths:
+    """Which length divides the sessions, from watches of some viewers where there are many."""
+    some = watches.of_some(_SESSION_WATCHES, seed)
+    return fit_session_lengths(some.indptr, some.video, some.signal, some.time_ms, table.length_ms, HISTORY)
 
 
 def best_epochs(curve: tuple[EpochRecord, ...]) -> int:

@@ -18,10 +18,12 @@ from feeds.bundle import (
     ALS_FILE,
     BLEND_FILE,
     EASE_FILE,
+    LENGTHS_FILE,
     NEIGHBOURS_FILE,
     RANKER_NAMES,
     TOWERS_FILE,
 )
+from feeds.session_lengths import SessionLengths
 from ranking.ranker import Ranker
 from training.retrieval import Retrieval
 
@@ -51,9 +53,14 @@ def stored_bundle(folder: Path, videos: int) -> StoredBundle:
         als=replace(als, videos=_grown(als.videos, videos, 0)),
         linear=_neighbours(folder / EASE_FILE, videos),
         curve=(),
+        lengths=_lengths(folder / LENGTHS_FILE),
     )
     blend = Blend.from_bytes((folder / BLEND_FILE).read_bytes())
     return StoredBundle(manifest, retrieval, blend, Ranker.load(folder, RANKER_NAMES))
+
+
+def _lengths(path: Path) -> SessionLengths:
+    return SessionLengths.from_bytes(path.read_bytes()) if path.is_file() else SessionLengths()
 
 
 def _neighbours(path: Path, videos: int) -> Neighbours:
