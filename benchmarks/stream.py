@@ -254,12 +254,13 @@ def report(product: list, pushed: list, small: list, latencies: np.ndarray, rows
     for name, runs in zip(names, (product, pushed, small), strict=True):
         found = rates(runs)
         print(f"{name:30}{np.median(found):>10,.0f}  {' '.join(f'{rate:,.0f}' for rate in found)}")
-    print(f"{'product, with its start':30}{np.median(started):>10,.0f}  {np.median(started) / feast:.1f} times Feast's push")
+    whole = float(np.median(started))
+    print(f"{'product, with its start':30}{whole:>10,.0f}  {whole / feast:.1f} times Feast's push")
     print(f"{'ratio':30}{ours / feast:>10.1f}  ({AT_LEAST} due); {ours / fresh:.1f} beside the small ones\n")
     print(f"readable after, at {RATE:,} events/s: p50 {p50:.0f} ms, p99 {p99:.0f} ms, most {latencies.max():.0f} ms"
           f" ({len(latencies)} samples; {P99_MS} ms due)")  # fmt: skip
     line = {"benchmark": "stream", "ratio": round(ours / feast, 1), "events_per_core_s": round(ours),
-            "feast_per_core_s": round(feast), "started_ratio": round(float(np.median(started)) / feast, 1),
+            "feast_per_core_s": round(feast), "started_ratio": round(whole / feast, 1),
             "fresh_ratio": round(ours / fresh, 1), "p50_ms": round(p50, 1), "p99_ms": round(p99, 1)}  # fmt: skip
     print(json.dumps(line))
     short = [name for name, bad in (("ratio", ours / feast < AT_LEAST), ("p99", p99 > P99_MS)) if bad]

@@ -23,11 +23,15 @@ def schema_number() -> int:
 
 def pack_rows(records: Array) -> list[bytes]:
     """Each record as bytes with schema and checksum; records [n] VIEWER_DTYPE or COUNTS_DTYPE."""
-    packed = np.array(records, order="C", ndmin=1)
-    packed["schema"] = schema_number()
-    size, raw = packed.dtype.itemsize, packed.view(np.uint8).data
+    return stamp_rows(np.array(records, order="C", ndmin=1))
+
+
+def stamp_rows(records: Array) -> list[bytes]:
+    """Each record as bytes; schema and checksum are written into `records` [n], contiguous, which are the caller's."""
+    records["schema"] = schema_number()
+    size, raw = records.dtype.itemsize, records.view(np.uint8).data
     starts = range(0, len(raw), size)
-    packed["checksum"] = [crc32(raw[start + CHECKED_FROM : start + size]) for start in starts]
+    records["checksum"] = [crc32(raw[start + CHECKED_FROM : start + size]) for start in starts]
     return [bytes(raw[start : start + size]) for start in starts]
 
 

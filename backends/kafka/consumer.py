@@ -22,7 +22,7 @@ from aiokafka.structs import TopicPartition
 
 from backends.kafka.config import KafkaConfig
 from backends.kafka.ending import stop
-from backends.kafka.entries import as_entry, header_bytes
+from backends.kafka.entries import entries_of, header_bytes
 from backends.kafka.errors import translated
 from backends.kafka.producer import Producer, Record
 from backends.kafka.shares import StayingAssignor
@@ -191,7 +191,7 @@ class KafkaConsumer:
                 await self._disconnect()
                 raise
         prefix = len(self._config.prefix)
-        return [as_entry(record, prefix) for records in found.values() for record in records]
+        return [entry for part, records in found.items() for entry in entries_of(part.topic[prefix:], records)]
 
     async def _fetched(self, limit: int, until: float) -> dict[TopicPartition, list[Any]]:
         try:

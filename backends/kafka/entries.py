@@ -1,17 +1,24 @@
 """Kafka's records as entries of the log."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from core.log import Entry
 
 
-def as_entry(record: Any, prefix: int) -> Entry:
-    """A consumed record; the first `prefix` characters of its topic are not part of the name."""
-    headers = {name: value.decode("utf-8", "replace") for name, value in record.headers} if record.headers else {}
-    key = record.key.decode("utf-8", "replace") if record.key else ""
-    return Entry(
-        record.topic[prefix:], record.partition, record.offset + 1, key, record.value or b"", record.timestamp, headers
-    )
+def entries_of(topic: str, records: Iterable[Any]) -> list[Entry]:
+    """Consumed records of a topic, under the name that it has without the prefix."""
+    return [
+        Entry(
+            topic, record.partition, record.offset + 1, record.key.decode("utf-8", "replace") if record.key else "",
+            record.value or b"", record.timestamp, _headers(record.headers) if record.headers else {},
+        )
+        for record in records
+    ]  # fmt: skip
+
+
+def _headers(found: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    return {name: value.decode("utf-8", "replace") for name, value in found}
 
 
 def header_bytes(headers: dict[str, str]) -> list[tuple[str, bytes]]:

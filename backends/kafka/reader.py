@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from backends.kafka.config import KafkaConfig
 from backends.kafka.ending import stop
-from backends.kafka.entries import as_entry
+from backends.kafka.entries import entries_of
 from core.errors import CorruptData
 from core.log import Bounds, Entry
 
@@ -118,7 +118,7 @@ class PartitionReader:
             found = (await client.getmany(self._part, timeout_ms=200, max_records=limit)).get(self._part, [])
             self._next = await client.position(self._part)
             if found or self._next >= end:
-                return [as_entry(record, len(self._config.prefix)) for record in found]
+                return entries_of(self._part.topic[len(self._config.prefix) :], found)
 
     async def close(self) -> None:
         """Let go of its connection."""

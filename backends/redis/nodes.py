@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -112,6 +112,9 @@ class Nodes:
 
     def puts(self, values: Mapping[str, bytes | int]) -> list[Command]:
         """The commands that set values for good, each of them whole or not at all."""
+        if not self.cluster:
+            pairs = [(self.prefix + key, value) for key, value in values.items()]
+            return [("MSET", *chain.from_iterable(pairs))] if pairs else []
         keys = list(values)
         return [
             ("MSET", *(part for at in group for part in (self.prefix + keys[at], values[keys[at]])))

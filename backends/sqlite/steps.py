@@ -22,7 +22,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     @property
     def used_bytes(self) -> int:
         """What it takes in memory, at most."""
-        return sum(len(raw) for *_, raw in self.rows) + len(self.rows) * _ROW_BYTES + len(self.ids) * _ID_BYTES
+        return sum([len(raw) for _, _, raw in self.rows]) + len(self.rows) * _ROW_BYTES + len(self.ids) * _ID_BYTES
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -53,7 +53,7 @@ class Steps:
 
     def took(self, step: Step) -> None:
         """It is in the file for good."""
-        self.rows.update((key, (version, raw)) for key, version, raw in step.rows)
+        self.rows.update({key: (version, raw) for key, version, raw in step.rows})
         self.ids.update(step.ids)
         self._used_bytes += step.used_bytes
 

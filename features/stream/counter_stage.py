@@ -10,7 +10,7 @@ from core.topics import COUNTS, VIDEO_STATE
 from features.layout import COUNTS_DTYPE
 from features.stream.counters import apply_counts, entity_counts, entity_id, entity_row, fresh_counts
 from features.stream.kept_state import KeptConfig, KeptState, Places
-from features.stream.lane import Reject, StageMetrics, unhurried
+from features.stream.lane import Reject, StageMetrics, beyond, unhurried
 from features.stream.messages import CounterRow, CountsBatch, decode_batch, encode_row
 from features.stream.viewer_stage import Inlet
 
@@ -42,7 +42,7 @@ class CounterWork:
 
     async def apply(self, entries: Sequence[Entry], reject: Reject) -> None:
         """Rows and offset of these batches, durably; rows that were counted before are passed over."""
-        entries = [entry for entry in entries if entry.offset > self._kept.offset]
+        entries = beyond(self._kept.offset, entries)
         if not entries:
             return
         batches = await self._countable(await self._decoded(entries, reject), entries, reject)

@@ -23,7 +23,7 @@ class HotRows:
     def __init__(self, state: PartitionState, dtype: np.dtype[np.void], most_bytes: int) -> None:
         self._state, self._dtype = state, dtype
         self.slots = self._fitting(most_bytes)
-        self._records: Array = np.zeros(min(self.slots, 1024), dtype)
+        self._records: Array = np.zeros(self.slots, dtype)
         self._slot_of: OrderedDict[str, int] = OrderedDict()
 
     def _fitting(self, most_bytes: int) -> int:
@@ -34,9 +34,14 @@ class HotRows:
         slots = self._fitting(most_bytes)
         if slots < len(self._records):
             kept = list(self._slot_of.items())[-slots:]
-            self._records = np.resize(self._records[[slot for _, slot in kept]], min(slots, max(len(kept), 1024)))
+            self._move(self._records.take(np.array([slot for _, slot in kept], np.int64)), slots)
             self._slot_of = OrderedDict((key, slot) for slot, (key, _) in enumerate(kept))
         self.slots = slots
+
+    def _move(self, records: Array, slots: int) -> None:
+        """Room for so many, of which these are the first; what no row has used yet takes no memory."""
+        self._records = np.zeros(slots, self._dtype)
+        _raw(self._records)[: len(records)] = _raw(records)
 
     def __len__(self) -> int:
         return len(self._slot_of)
@@ -44,7 +49,7 @@ class HotRows:
     @property
     def used_bytes(self) -> int:
         """What the rows in memory take, at most."""
-        return int(self._records.nbytes) + len(self._slot_of) * ENTRY_BYTES
+        return len(self._slot_of) * (self._dtype.itemsize + ENTRY_BYTES)
 
     def gather(self, ids: Sequence[str]) -> Array:
         """A copy of each row, zeros for one that does not exist. [ids]"""
@@ -65,23 +70,30 @@ class HotRows:
         """Keep rows as they were stored; ids are distinct."""
         if len(ids) > self.slots:
             ids, records = ids[-self.slots :], records[-self.slots :]
-        slots = np.fromiter((self._place(key) for key in ids), np.int64, len(ids))
+        slots = np.fromiter(self._slots(ids), np.int64, len(ids))
         _raw(self._records)[slots] = _raw(np.ascontiguousarray(records))
 
-    def _place(self, key: str) -> int:
-        """The slot of a row, which is now the last used one."""
+    def _slots(self, ids: Sequence[str]) -> list[int]:
+        """The slots of rows that fit together, which are now the last used ones."""
         order = self._slot_of
-        slot = order.get(key)
-        if slot is not None:
-            order.move_to_end(key)
-            return slot
+        slots = [order.get(key, -1) for key in ids]
+        if min(slots, default=0) >= 0:
+            for key in ids:
+                order.move_to_end(key)
+            return slots
+        for key, slot in zip(ids, slots, strict=True):  # what is here first, or it would make room for what is not
+            if slot >= 0:
+                order.move_to_end(key)
+        return [slot if slot >= 0 else self._placed(key) for key, slot in zip(ids, slots, strict=True)]
+
+    def _placed(self, key: str) -> int:
+        """The slot of a row that had none."""
+        order = self._slot_of
         slot = len(order)
         if slot == self.slots:
             _, slot = order.popitem(last=False)
         elif slot == len(self._records):
-            grown = np.zeros(min(2 * slot, self.slots), self._dtype)
-            grown[:slot] = self._records
-            self._records = grown
+            self._move(self._records, self.slots)
         order[key] = slot
         return slot
 

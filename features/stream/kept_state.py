@@ -12,7 +12,7 @@ from core.arrays import Array
 from core.errors import ConfigError, ForyouError, Unavailable
 from core.log import Bounds
 from core.ports import Advance, FeatureStore, PartitionState, PartitionStates
-from features.packed import pack_rows
+from features.packed import stamp_rows
 from features.stream.hot_rows import HotRows, SharedMemory
 from features.stream.lane import unhurried
 from features.stream.online_rows import OnlineRows, Split, StoredRow
@@ -94,8 +94,8 @@ class KeptState:
             )
 
     def pack(self, ids: Sequence[str], records: Array) -> list[StoredRow]:
-        """Rows as they are stored: id, version, bytes."""
-        return list(zip(ids, records["version"].tolist(), pack_rows(records), strict=True))
+        """Rows as they are stored: id, version, bytes; the records get their stamps."""
+        return list(zip(ids, records["version"].tolist(), stamp_rows(records), strict=True))
 
     async def commit(
         self, rows: Sequence[StoredRow], records: Array, offset: int,

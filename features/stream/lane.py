@@ -100,7 +100,7 @@ class Lane:
 
     def offer(self, entries: Sequence[Entry]) -> None:
         """More messages, in order; those that were offered before are passed over."""
-        entries = [entry for entry in entries if entry.offset > self._end]
+        entries = beyond(self._end, entries)
         if not entries:
             return
         if self.taken < 0:
@@ -139,7 +139,7 @@ class Lane:
             self._metrics.lag[self.partition] = max(self._end - self.done, 0)
             await self._tick()
 
-    async def _next(self) -> list[Entry]:
+    async def _next(self) -> Sequence[Entry]:
         """The next micro-batch, empty after a while without one."""
         waiting, size = self._waiting, self._config.batch
         if not waiting and self._beyond:
@@ -152,7 +152,7 @@ class Lane:
                 return []
         await self._space()
         taken = [waiting.popleft() for _ in range(min(size, len(waiting)))]
-        return [entry for entry in taken if entry.offset > self.taken]
+        return beyond(self.taken, taken)
 
     async def _space(self) -> None:
         """Let a small micro-batch grow: most of what it costs does not depend on its size."""
@@ -209,6 +209,13 @@ class Lane:
     @property
     def _name(self) -> str:
         return f"{self._topic} {self.partition}"
+
+
+def beyond(offset: int, entries: Sequence[Entry]) -> Sequence[Entry]:
+    """The messages, in order, without those at or below the offset."""
+    if not entries or entries[0].offset > offset:
+        return entries
+    return [entry for entry in entries if entry.offset > offset]
 
 
 async def both(*effects: Awaitable[None]) -> None:

@@ -17,7 +17,7 @@ from features.columns import columns_of
 from features.layout import VIEWER_DTYPE
 from features.stream.catalogue import CatalogueFollower
 from features.stream.kept_state import KeptConfig, KeptState, Places
-from features.stream.lane import Reject, StageMetrics, both
+from features.stream.lane import Reject, StageMetrics, beyond, both
 from features.stream.messages import CountsBatch, encode_batch
 from features.stream.soundness import all_sound, unsound
 from features.stream.viewers import Owners, apply_viewers, rekey
@@ -53,7 +53,7 @@ class ViewerWork:
 
     async def apply(self, entries: Sequence[Entry], reject: Reject) -> None:
         """Rows, counts and offset of these events, durably; a repeated event changes nothing."""
-        entries = [entry for entry in entries if entry.offset > self._kept.offset]
+        entries = beyond(self._kept.offset, entries)
         if not entries:
             return
         records = _sound_records(entries)
