@@ -95,6 +95,8 @@ class Viewer:
         self.history_arrays = tuple(record[name][:length] for name in names)
         self.history = list(zip(*(part.tolist() for part in self.history_arrays[:2]), strict=True))
         self.disliked = [row for row, signal in self.history if signal & L.NEGATIVE_BIT]
+        self.session = self._session(record["history_time_ms"][:length].tolist())
+        self.liked = [row for row, signal in self.history[self.session :] if signal & (L.LIKE_BIT | L.STRONG_BIT)]
         self.positive = [row for row, signal in self.history if signal & POSITIVE]
         self.skipped = [row for row, signal in self.history if not signal & POSITIVE and signal & NEGATIVE]
         self.profile, self.traits = record["profile"].tolist(), record["traits"].tolist()
@@ -116,6 +118,14 @@ class Viewer:
             {keys[slot] - 1: (steps[slot], counts[slot]) for slot in range(start, stop) if keys[slot]}
             for start, stop in pairwise(starts)
         ]
+
+    def _session(self, times: list[int]) -> int:
+        """Where this session begins in the history."""
+        begin = 0
+        for at, (time_ms, later_ms) in enumerate(zip(times, [*times[1:], self.now_ms], strict=True)):
+            if later_ms - time_ms > L.SESSION_GAP_MS:
+                begin = at + 1
+        return begin
 
     def _own_features(self, session: list[int], session_ratio: int, length: int) -> dict[str, float]:
         f: dict[str, float] = {}

@@ -17,7 +17,7 @@ from core.query import Query
 from feeds.bundle import RANKER_NAMES, Bundle
 from feeds.config import ForYouConfig
 
-GUARANTEED, RECENT_DISLIKES, TOPIC_WINDOW, LOCAL_SHARE = 30, 10, 10, 0.5
+GUARANTEED, RECENT_REACTIONS, TOPIC_WINDOW, LOCAL_SHARE = 30, 10, 10, 0.5
 
 
 @dataclass(slots=True)
@@ -142,12 +142,13 @@ class PlainFeed:
             candidate.value_rank = rank
 
     def _demote(self, candidates: list[Candidate], viewer: Viewer) -> None:
-        """Less value for what resembles a disliked video."""
-        content = self._bundle.unit_content
-        disliked = content[viewer.disliked[-RECENT_DISLIKES:]]
+        """Less value for what resembles a disliked video, more for what resembles one liked in this session."""
+        c, content = self._config, self._bundle.unit_content
+        disliked, liked = (content[rows[-RECENT_REACTIONS:]] for rows in (viewer.disliked, viewer.liked))
         for candidate in candidates:
-            likeness = (disliked @ content[candidate.video.row]).max(initial=0.0)
-            candidate.adjusted = candidate.value - self._config.dislike_weight * float(likeness)
+            own = content[candidate.video.row]
+            lost, gained = (float((rows @ own).max(initial=0.0)) for rows in (disliked, liked))
+            candidate.adjusted = candidate.value - c.dislike_weight * lost + c.like_weight * gained
 
     def _diversify(self, candidates: list[Candidate], limit: int) -> list[Candidate]:
         """Greedy: value less similarity to the page and repeats of a topic, under a cap for each author."""

@@ -23,6 +23,7 @@ class ForYouConfig(BaseModel):
     similarity_weight: float = Field(0.0, ge=0, description="value lost per unit of mean similarity to the page")
     topic_weight: float = Field(0.4, ge=0, description="value lost per video of the same topic among the last ten")
     dislike_weight: float = Field(0.3, ge=0, description="value lost at similarity 1 to a video marked not interested")
+    like_weight: float = Field(0.05, ge=0, description="value gained at similarity 1 to a video liked in this session")
     session_pages: int = Field(200, ge=1, description="slates of a viewer that are read back for the session")
     never_again_ms: int = Field(1_800_000, ge=0, description="how long a served video stays away, milliseconds")
 

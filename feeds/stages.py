@@ -10,7 +10,7 @@ from core.batch import CandidateBatch
 from core.query import Query
 from core.stages import Selection
 from core.video_table import VideoTable
-from features.layout import NEGATIVE_BIT, SESSION_GAP_MS
+from features.layout import LIKE_BIT, NEGATIVE_BIT, SESSION_GAP_MS, STRONG_BIT
 from features.logged import READ
 from features.state import state_of
 from feeds.config import ForYouConfig
@@ -141,25 +141,46 @@ class ValueRankHydrator:
         return {"value_rank": rank}
 
 
-class DislikeScorer:
-    """The value less what resembles a video that the viewer lately marked as not interesting."""
+class ReactionScorer:
+    """The value with what the viewer said lately: less of what resembles a video marked as not interesting, more of
+    what resembles one liked, shared, saved or commented on in this session.
+
+    The heads have learned from both. This is what the next page owes someone who said so, whatever they learned.
+    """
 
     name = "adjusted"
 
     def __init__(self, models: Models, config: ForYouConfig, recent: int = 10) -> None:
-        self._models, self._weight, self._recent = models, config.dislike_weight, recent
+        self._models, self._config, self._recent = models, config, recent
 
     def score(self, query: Query, batch: CandidateBatch) -> Float64:
         """[n] float64"""
         value = np.asarray(batch[ValueScorer.name], np.float64)
-        state = state_of(query)[0]
+        state, begin = state_of(query)[0], session_begin(query)
         length = int(state["history_len"])
-        marked = (state["history_signal"][:length] & NEGATIVE_BIT) > 0
-        disliked = state["history_video"][:length][marked][-self._recent :]
-        if not len(disliked) or not len(batch):
-            return value
-        likeness = batch["content"] @ self._models.content(disliked).T
-        return np.asarray(value - self._weight * np.maximum(likeness.max(axis=1, initial=0.0), 0.0))
+        rows, signal = state["history_video"][:length], state["history_signal"][:length]
+        disliked = rows[(signal & NEGATIVE_BIT) > 0]
+        liked = rows[begin:][(signal[begin:] & (LIKE_BIT | STRONG_BIT)) > 0]
+        lost, gained = self._likeness(batch, disliked), self._likeness(batch, liked)
+        return np.asarray(value - self._config.dislike_weight * lost + self._config.like_weight * gained)
+
+    def _likeness(self, batch: CandidateBatch, rows: Int32) -> Float64:
+        """How alike each candidate is to the likest of the last few of these rows, 0 to 1. [n]"""
+        rows = rows[-self._recent :]
+        if not len(rows) or not len(batch):
+            return np.zeros(len(batch))
+        likeness: Float64 = (
+            (batch["content"] @ self._models.content(rows).T).max(axis=1, initial=0.0).astype(np.float64)
+        )
+        return np.maximum(likeness, 0.0)
+
+
+def session_begin(query: Query) -> int:
+    """Where this session begins in the viewer's history; its length where it is over."""
+    state = state_of(query)[0]
+    time_ms = state["history_time_ms"][: int(state["history_len"])]
+    gap = np.diff(np.append(time_ms, query.now_ms)) > SESSION_GAP_MS
+    return int(np.flatnonzero(gap)[-1]) + 1 if gap.any() else 0
 
 
 class DiversitySelector:
@@ -174,7 +195,7 @@ class DiversitySelector:
         """[<= limit] in page order"""
         c, watched = self._config, self._watched(query)
         order = diverse_order(
-            batch[DislikeScorer.name],
+            batch[ReactionScorer.name],
             batch["author"],
             batch["topic"],
             batch["content"],
@@ -191,9 +212,5 @@ class DiversitySelector:
     def _watched(self, query: Query) -> Int32:
         """The rows that this session has watched, oldest first; those unknown here are left out. [<= HISTORY] int32"""
         state = state_of(query)[0]
-        length = int(state["history_len"])
-        rows, time_ms = state["history_video"][:length], state["history_time_ms"][:length]
-        gap = np.diff(np.append(time_ms, query.now_ms)) > SESSION_GAP_MS
-        begin = int(np.flatnonzero(gap)[-1]) + 1 if gap.any() else 0
-        rows = rows[begin:]
+        rows = state["history_video"][session_begin(query) : int(state["history_len"])]
         return np.asarray(rows[rows < len(self._table)], np.int32)

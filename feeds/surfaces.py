@@ -14,12 +14,12 @@ from feeds.filters import (
 )
 from feeds.stages import (
     CatalogueHydrator,
-    DislikeScorer,
     DiversitySelector,
     FeatureHydrator,
     Models,
     PreRankScorer,
     PreRankSelector,
+    ReactionScorer,
     TowerHydrator,
     ValueRankHydrator,
     ValueScorer,
@@ -46,7 +46,7 @@ def for_you(sources: tuple[Source, ...], table: VideoTable, models: Models, conf
             FeatureHydrator(models),
             ValueScorer(models),
             ValueRankHydrator(),
-            DislikeScorer(models, config),
+            ReactionScorer(models, config),
             DiversitySelector(table, config),
         ),
     )

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from features.layout import VIEWER_DTYPE
+from feeds.config import ForYouConfig
 from feeds.details import read_full
+from feeds.stages import ReactionScorer
 from tests.e2e.tiny import authors_of, copy, ids_of, running, settings_of
 
 VIEWERS = ("u5", "u17", "u40", "u77", "u120", "u200")
@@ -45,12 +47,21 @@ def _object_of(kind, video, place):
     return {"author_id": video["user"]["user_id"]} if kind in ("follow", "hide_author", "block") else place
 
 
+class Reached(dict):
+    """The columns of the candidates that reached the ranker."""
+
+    def __len__(self):
+        return len(self["value"])
+
+
 def ranked(app, slate_id):
-    """(video, topic) -> value of every candidate that reached the ranker."""
-    full = read_full(app.call(app.product.stores.slates.get_detail, slate_id))
-    features = next(column for name, column in full.recorded.items() if name.endswith(":features"))
-    reached = np.flatnonzero(features.any(axis=1))
-    values = app.product.bundle.values(np.asfortranarray(features[reached]))
+    """(video, topic) -> value, with what was said lately, of every candidate that reached the ranker."""
+    full, bundle = read_full(app.call(app.product.stores.slates.get_detail, slate_id)), app.product.bundle
+    columns = {name.rpartition(":")[2]: column for name, column in full.recorded.items()}
+    reached = np.flatnonzero(columns["features"].any(axis=1))
+    values = bundle.values(np.asfortranarray(columns["features"][reached]))
+    batch = Reached(value=values, content=columns["content"][reached])
+    values = ReactionScorer(bundle, ForYouConfig()).score(full.query, batch)
     table = app.product.state.table
     rows = full.candidates.rows[reached]
     names = [(table.video_ids[row], table.topics.words[table.topic[row]]) for row in rows]

@@ -3,12 +3,15 @@
 import asyncio
 
 import msgspec
+import numpy as np
 import pytest
 
 from core.errors import CursorError, Unavailable
-from core.events import Block, HideAuthor, Impression, Like, NotInterested, VideoRemoved, Watch
+from core.events import Block, Comment, HideAuthor, Impression, Like, NotInterested, Save, Share, VideoRemoved, Watch
+from feeds.config import ForYouConfig
 from feeds.page import FeedPage
-from tests.feeds.toy_feed import NOW_MS, ToyFeed, ids
+from feeds.surfaces import for_you
+from tests.feeds.toy_feed import NOW_MS, EveryVideo, ToyFeed, ToyModels, ids
 
 
 @pytest.fixture
@@ -77,6 +80,24 @@ def test_a_disliked_video_makes_its_like_worth_less(toy):
     facts = {"viewer_id": "ann", "video_id": "v0", "time_ms": NOW_MS}
     toy.happen(Watch(event_id="w", play_ms=1, length_ms=9, **facts), NotInterested(event_id="n", **facts))
     assert plain == names(0, 1, 2) and ids(toy.page(limit=3)) == names(1, 2, 3)
+
+
+class Alike(ToyModels):
+    """v7 is like v0."""
+
+    def content(self, rows):
+        return super().content(np.where(rows == 7, 0, rows))
+
+
+@pytest.mark.parametrize("reaction", [Like, Save, Share, Comment])
+def test_a_video_liked_in_this_session_makes_its_like_worth_more(toy, reaction):
+    config = ForYouConfig(author_cap=40, author_weight=0, topic_weight=0, like_weight=4.5)
+    toy.surface = for_you((EveryVideo(toy.state.table),), toy.state.table, Alike(), config)
+    facts = {"viewer_id": "ann", "video_id": "v0", "time_ms": NOW_MS}
+    toy.happen(Watch(event_id="w", play_ms=1, length_ms=9, **facts), reaction(event_id="l", **facts))
+    assert ids(toy.page(limit=4)) == names(1, 2, 7, 3)  # worth 7 - 4.5 places
+    toy.now_ms += 1_800_001  # another session: what was liked in the last one is for the heads to know
+    assert ids(toy.page(limit=4)) == names(1, 2, 3, 4)
 
 
 def test_an_empty_catalogue_page_says_that_nothing_is_left(toy):
