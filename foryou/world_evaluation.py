@@ -16,6 +16,7 @@ from foryou.catch_up import catch_up
 from foryou.importers.report import ImportStores
 from foryou.importers.world import import_world
 from foryou.stores import open_stores
+from foryou.world_learner import Learner
 from foryou.world_policy import ProductPolicy, WorldClock
 from simulation.judge import run
 from simulation.log_files import write_history
@@ -47,7 +48,8 @@ class SeedReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Over all seeds: the gap closed with its 95% interval (seeds and viewers resampled)."""
+    """Over all seeds: the gap closed with its 95% interval (seeds and viewers resampled), and of each day; how many
+    bundles that were trained at a day's end came to be served."""
 
     law: str
     users: int
@@ -61,6 +63,8 @@ class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
     policy: float
     popularity: float
     oracle: float
+    daily: list[float]
+    increments: int
     seeds: list[SeedReport]
 
 
@@ -77,15 +81,19 @@ def evaluate_world(
     progress: Progress = silent,
     config: TrainConfig | None = None,
     parameters: ForYouConfig | None = None,
+    incremental: bool = False,
 ) -> WorldReport:
-    """Build, train and judge one world for each seed, each in a folder of its own under `home`."""
-    policy, popularity, oracle = [], [], []
+    """Build, train and judge one world for each seed, each in a folder of its own under `home`; with `incremental`
+    the product learns on at the end of each judged day."""
+    policy, popularity, oracle, learned = [], [], [], 0
     for number, seed in enumerate(seeds):
         folder = home / f"world-{law}-{seed}"
         world = World.build(seed, users, videos, law)
         trained_home(world, folder, impressions, config or TrainConfig(seed=seed), progress)
         progress("judged worlds", number, len(seeds))
-        policy.append(judge_product(world, folder, viewers, days, seed, parameters))
+        learner = Learner(config or TrainConfig(seed=seed)) if incremental else None
+        policy.append(judge_product(world, folder, viewers, days, seed, parameters, learner))
+        learned += learner.served if learner else 0
         popularity.append(run(world, Popularity(), days, viewers, seed=seed))
         oracle.append(run(world, Oracle(), days, viewers, seed=seed))
         progress("judged worlds", number + 1, len(seeds))
@@ -107,8 +115,19 @@ def evaluate_world(
         policy=float(np.mean([r.reward_per_view for r in policy])),
         popularity=float(np.mean([r.reward_per_view for r in popularity])),
         oracle=float(np.mean([r.reward_per_view for r in oracle])),
+        daily=daily_gap(policy, popularity, oracle),
+        increments=learned,
         seeds=reports,
     )
+
+
+def daily_gap(
+    policy: Sequence[JudgeResult], popularity: Sequence[JudgeResult], oracle: Sequence[JudgeResult]
+) -> list[float]:
+    """The gap closed on each day, mean over seeds."""
+    ours, low, high = (np.array([run.daily_reward for run in runs]) for runs in (policy, popularity, oracle))
+    gaps: list[float] = ((ours - low) / (high - low)).mean(axis=0).tolist()
+    return gaps
 
 
 def _seed_report(
@@ -148,9 +167,16 @@ def trained_home(world: World, home: Path, impressions: int, config: TrainConfig
 
 
 def judge_product(
-    world: World, home: Path, viewers: int, days: int, seed: int, parameters: ForYouConfig | None = None
+    world: World,
+    home: Path,
+    viewers: int,
+    days: int,
+    seed: int,
+    parameters: ForYouConfig | None = None,
+    learner: Learner | None = None,
 ) -> JudgeResult:
-    """The product's own feed, on a copy of its home, over the days after the history."""
+    """The product's own feed, on a copy of its home, over the days after the history; a learner trains at the end of
+    each."""
     judged = home.with_name(home.name + "-judged")
     shutil.rmtree(judged, ignore_errors=True)
     shutil.copytree(home, judged, ignore=shutil.ignore_patterns("world", "scratch", "ml*"))
@@ -160,7 +186,7 @@ def judge_product(
     settings = Settings(home=judged, full_slate_share=0.0)
     product = loop.run_until_complete(open_product(settings, clock, parameters, stores=stores))
     try:
-        return run(world, ProductPolicy(product, clock, loop), days, viewers, seed=seed)
+        return run(world, ProductPolicy(product, clock, loop, learner), days, viewers, seed=seed)
     finally:
         stores.close()
         loop.close()

@@ -24,6 +24,7 @@ from core.events import (
 )
 from core.ports import Record
 from foryou.bootstrap import Product
+from foryou.world_learner import Learner
 from simulation.public import PublicUser, PublicVideo, WideRow
 
 T = TypeVar("T")
@@ -50,10 +51,12 @@ class WorldClock:
 
 
 class ProductPolicy:
-    """Implements simulation.public.Policy with a running product."""
+    """Implements simulation.public.Policy with a running product; with a learner its models learn on each midnight."""
 
-    def __init__(self, product: Product, clock: WorldClock, loop: asyncio.AbstractEventLoop) -> None:
-        self._product, self._clock, self._loop = product, clock, loop
+    def __init__(
+        self, product: Product, clock: WorldClock, loop: asyncio.AbstractEventLoop, learner: Learner | None = None
+    ) -> None:
+        self._product, self._clock, self._loop, self._learner = product, clock, loop, learner
 
     def page(self, viewer_id: str, now_ms: int, limit: int) -> list[str]:
         """The next page of the viewer's session."""
@@ -76,7 +79,9 @@ class ProductPolicy:
             self._append([published(video) for video in videos])
 
     def end_of_day(self, day: int) -> None:
-        """Boards and vectors follow on their own; models are trained elsewhere."""
+        """Boards and vectors follow on their own; models where there is a learner."""
+        if self._learner is not None:
+            self._product = self._run(self._learner.after_day(self._product, self._clock.now_ms))
 
     def _append(self, events: list[AnyEvent]) -> None:
         placed = self._run(self._product.stores.log.append(events))

@@ -96,10 +96,11 @@ class Law:
     feedback_delay_ms: int = 0  # upper bound
     judged_new_viewers_share: float = 0.01  # a day, after the history
     new_topic_day: int = -1  # days after the history's end, first day 0; -1: never
+    shift_day: int = -1  # on which every viewer turns to other topics; days as above
 
 
 def law_named(name: str) -> Law:
-    """The law `plain`, `misspecified` or `drifting`; raises ValueError for another name."""
+    """The law `plain`, `misspecified`, `drifting` or `shifting`; raises ValueError for another name."""
     plain = Law()
     if name == "plain":
         return plain
@@ -122,7 +123,9 @@ def law_named(name: str) -> Law:
             judged_new_viewers_share=0.2,
             new_topic_day=2,
         )
-    raise ValueError(f"unknown law {name!r}: plain, misspecified or drifting")
+    if name == "shifting":
+        return replace(plain, name=name, shift_day=1)
+    raise ValueError(f"unknown law {name!r}: plain, misspecified, drifting or shifting")
 
 
 def topic_count(law: Law) -> int:

@@ -27,6 +27,7 @@ class JudgeResult:
     invalid: int  # unknown, not yet uploaded or beyond the limit: dropped
     author_cap_breaches: int  # shown beyond two of an author on a page: counted only
     missing_views: int  # views that the policy could not fill
+    daily_reward: tuple[float, ...] = ()  # reward per counted view of each day
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ class Tally:
         self._shown: list[NDArray[np.int64]] = []
         self._shown_ms: list[NDArray[np.int64]] = []
         self._returns: list[float] = []
+        self._today: list[float] = [0.0, 0.0]  # reward and counted views
+        self._daily: list[float] = []
         self.session_ends = self.repeats = self.invalid = self.cap_breaches = self.missing = 0
 
     def expect(self, viewer: int, counted: bool, newcomer: bool) -> None:
@@ -37,6 +39,8 @@ class Tally:
         if viewer in self._reward:
             self._reward[viewer] += float(rewards.sum())
             self._views[viewer] += len(rewards)
+            self._today[0] += float(rewards.sum())
+            self._today[1] += len(rewards)
         if viewer in self._newcomer_rewards:
             self._newcomer_rewards[viewer].extend(rewards.tolist())
         self._shown.append(rows["video"].astype(np.int64))
@@ -47,12 +51,15 @@ class Tally:
         self.missing += views
         if viewer in self._views:
             self._views[viewer] += views
+            self._today[1] += views
         if viewer in self._newcomer_rewards:
             self._newcomer_rewards[viewer].extend([0.0] * views)
 
     def count_return(self, probability: float) -> None:
-        """Mean chance of return after a day."""
+        """A day is over: the mean chance of return after it."""
         self._returns.append(probability)
+        self._daily.append(self._today[0] / max(self._today[1], 1.0))
+        self._today = [0.0, 0.0]
 
     def result(self, room: Room) -> JudgeResult:
         """The measures, once the judging is over."""
@@ -77,6 +84,7 @@ class Tally:
             invalid=self.invalid,
             author_cap_breaches=self.cap_breaches,
             missing_views=self.missing,
+            daily_reward=tuple(self._daily),
         )
 
     def _good_new_video_views(self, room: Room, shown: NDArray[np.int64]) -> float:

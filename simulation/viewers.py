@@ -135,6 +135,16 @@ def drifted(viewers: Viewers, rng: np.random.Generator, law: Law, topics: Topics
     return replace(viewers, deviation=np.float32(rho) * viewers.deviation + step * noise, interests=interests)
 
 
+def turned(viewers: Viewers, rng: np.random.Generator, law: Law) -> Viewers:
+    """The viewers after a shift of taste: whoever liked a topic likes another one, the same for all, and what is each
+    viewer's own is drawn anew."""
+    order = rng.permutation(TOPICS)
+    other = np.arange(TOPICS + 1, dtype=np.int16)
+    other[order] = np.roll(order, 1)
+    deviation = np.float32(law.taste_noise_sd) * rng.standard_normal(viewers.deviation.shape, np.float32)
+    return replace(viewers, interests=other[viewers.interests], deviation=deviation)
+
+
 def _swap(
     rng: np.random.Generator,
     interests: NDArray[np.int16],

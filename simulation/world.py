@@ -15,7 +15,7 @@ from simulation.topics import Topics, draw_topics
 from simulation.trends import NO_TRENDS, Trends
 from simulation.utility import VideoTable, ViewerTable
 from simulation.videos import Creators, Videos, draw_creators, draw_videos
-from simulation.viewers import Viewers, draw_viewers, drifted, taste_vectors
+from simulation.viewers import Viewers, draw_viewers, drifted, taste_vectors, turned
 
 CATALOGUE_DAYS = 1
 SIGNUP_DAYS = 180
@@ -109,6 +109,8 @@ class World:
         first_late = self.late_topic >= 0 and self.day - self.setup.days == law.new_topic_day
         rng = stream(self.setup.seed, "drift", self.day)
         self.viewers = drifted(self.viewers, rng, law, self.topics, self.late_topic if first_late else -1)
+        if 0 <= law.shift_day == self.day - self.setup.days:
+            self.viewers = turned(self.viewers, stream(self.setup.seed, "shift", self.day), law)
         judged = self.day >= self.setup.days
         share = law.judged_new_viewers_share if judged else law.new_viewers_share
         rng = stream(self.setup.seed, "users", self.day + 1)

@@ -26,13 +26,15 @@ def unheard(sentence: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Publication:
     """How a run is published: `uri` names MLflow's server (empty: SQLite under the home), `force` crowns a bundle that
-    the gates refuse, `tell` shows a person what went otherwise than usual; `tags` and `metrics` go with the record."""
+    the gates refuse, `tell` shows a person what went otherwise than usual; `tags` and `metrics` go with the record,
+    which a trial does without."""
 
     uri: str = ""
     force: bool = False
     tell: Callable[[str], None] = unheard
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    recorded: bool = True
 
 
 def publish(
@@ -50,7 +52,8 @@ def publish(
     crowned = how.force or not verdict.failed
     if crowned:
         crown(bundles, manifest.bundle_id)
-    record(home, data, config, fitted, manifest, now_ms, how, champion=crowned)
+    if how.recorded:
+        record(home, data, config, fitted, manifest, now_ms, how, champion=crowned)
     if not crowned:
         raise GateRefused(verdict.sentence)
     if verdict.failed:

@@ -115,7 +115,10 @@ def evaluate(
     users: Annotated[int, typer.Option(min=50, help="With --world: viewers of a world.")] = 3_000,
     videos: Annotated[int, typer.Option(min=100, help="With --world: videos of a world.")] = 12_000,
     impressions: Annotated[int, typer.Option(min=1_000, help="With --world: impressions of its history.")] = 200_000,
-    law: Annotated[str, typer.Option(help="With --world: plain, misspecified or drifting.")] = "plain",
+    law: Annotated[str, typer.Option(help="With --world: plain, misspecified, drifting or shifting.")] = "plain",
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="With --world: the product learns on at the end of each day.")
+    ] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -145,6 +148,7 @@ def evaluate(
                 viewers=viewers,
                 days=days,
                 law=known_law(law),
+                incremental=incremental,
                 progress=steps,
             )
         else:
@@ -427,3 +431,4 @@ def _show_world(report: "WorldReport") -> None:
         f"gap closed {report.gap_closed:.4f} [{report.low:.4f}, {report.high:.4f}]; reward a view: popularity"
         f" {report.popularity:.4f}, the product {report.policy:.4f}, oracle {report.oracle:.4f}"
     )
+    print("gap closed by day: " + ", ".join(f"{gap:.4f}" for gap in report.daily))

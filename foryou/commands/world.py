@@ -38,7 +38,7 @@ def world(
     impressions: Annotated[int, typer.Option(min=1_000, help="Impressions of the whole history.")] = 200_000,
     days: Annotated[int, typer.Option(min=5, help="Days of history.")] = 14,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal worlds.")] = 0,
-    law: Annotated[str, typer.Option(help="plain, misspecified or drifting.")] = "plain",
+    law: Annotated[str, typer.Option(help="plain, misspecified, drifting or shifting.")] = "plain",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -91,4 +91,4 @@ def known_law(law: str) -> str:
     try:
         return law_named(law).name
     except ValueError as error:
-        raise InputError(f"There is no law {law!r}; choose plain, misspecified or drifting.") from error
+        raise InputError(f"There is no law {law!r}; choose plain, misspecified, drifting or shifting.") from error
