@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1, description="largest accepted request body, bytes")
     max_batch_events: int = Field(1_000, ge=1, description="most events in one POST /api/v1/events")
     debug_viewers: tuple[str, ...] = Field((), description="viewers whose slates are always kept in full")
+    trending_mode: Literal["spec", "literal"] = Field(
+        "spec", description="mode of Trending where none is asked: spec (distinct viewers) or literal (raw increments)"
+    )
     mlflow: str = Field("", description="MLflow's server as a URL; none: SQLite under the home")
 
     backends: Literal["embedded", "cluster"] = Field(

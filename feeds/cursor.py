@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -30,7 +31,17 @@ class TimePlace(msgspec.Struct, frozen=True, array_like=True):
     expires_ms: int
 
 
-P = TypeVar("P", Cursor, TimePlace)
+class BoardPlace(msgspec.Struct, frozen=True, array_like=True):
+    """The last place that a viewer was shown of a board as of `now_ms`; "" is anybody, `expires_ms` is Unix ms."""
+
+    viewer_id: str
+    board: tuple[str, str, str, str]
+    now_ms: int
+    place: int
+    expires_ms: int
+
+
+P = TypeVar("P", Cursor, TimePlace, BoardPlace)
 
 
 class SurfaceSigner(Generic[P]):
@@ -38,7 +49,7 @@ class SurfaceSigner(Generic[P]):
 
     def __init__(self, key: bytes, surface: str, kind: type[P]) -> None:
         self._key = hmac.new(key, surface.encode(), hashlib.sha256).digest()
-        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._decode: Callable[[bytes], P] = msgspec.msgpack.Decoder(kind).decode
 
     def write(self, cursor: P) -> str:
         """URL-safe text."""
@@ -77,3 +88,10 @@ class TimePlaceSigner(SurfaceSigner[TimePlace]):
 
     def __init__(self, key: bytes, surface: str) -> None:
         super().__init__(key, surface, TimePlace)
+
+
+class BoardPlaceSigner(SurfaceSigner[BoardPlace]):
+    """Of a feed that is a board."""
+
+    def __init__(self, key: bytes, surface: str) -> None:
+        super().__init__(key, surface, BoardPlace)

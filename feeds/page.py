@@ -96,6 +96,29 @@ class FollowingPage(msgspec.Struct, frozen=True, kw_only=True):
     made_up: Sequence[str] = ()
 
 
+class TrendingVideo(VideoView, frozen=True, kw_only=True):
+    """A video of a board with its score, in points."""
+
+    trending_score: int
+
+
+class TrendingPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a board, best first.
+
+    `next_cursor` goes on in this board, `next_page` is the number of the page that follows (None at the end, and after
+    a cursor); `as_of` is when the board was made, Unix ms (0: none was). `degraded` lists the parts that were left
+    out, `made_up` the response fields that an importer had to fill.
+    """
+
+    videos: Sequence[TrendingVideo]
+    next_cursor: str | None
+    next_page: int | None
+    has_more: bool
+    as_of: int
+    degraded: Sequence[str] = ()
+    made_up: Sequence[str] = ()
+
+
 class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One head's share in the value: its calibrated prediction, its weight and what the two add."""
 

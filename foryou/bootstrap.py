@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -22,7 +23,7 @@ from features.definitions import schema_hash
 from features.state import FeatureState
 from feeds.bundle import Bundle, load_bundle
 from feeds.config import ForYouConfig
-from feeds.cursor import CursorSigner, TimePlaceSigner
+from feeds.cursor import BoardPlaceSigner, CursorSigner, TimePlaceSigner
 from feeds.explain import explain
 from feeds.following import FollowingFeed, FollowingParts
 from feeds.for_you import ForYouFeed, ForYouParts, settle
@@ -32,6 +33,9 @@ from feeds.page import Explanation, FeedPage
 from feeds.replay import Replay, replay
 from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
+from feeds.trending.boards import Boards, CountsSource
+from feeds.trending.config import TrendingConfig
+from feeds.trending.feed import TrendingFeed, TrendingParts
 from feeds.views import Views
 from foryou.live import Live
 from foryou.stores import Stores, open_stores
@@ -63,6 +67,8 @@ class Product:
     engine: Engine
     feed: ForYouFeed = field(init=False)
     following: FollowingFeed = field(init=False)
+    trending: TrendingFeed = field(init=False)
+    trends: CountsSource = field(init=False)
     intake: EventIntake = field(init=False)
     _surface: Surface | None = None
     _boards_at_ms: int = 0
@@ -122,6 +128,7 @@ class Product:
         parts = ServingParts(
             feed=self,
             following=self.following,
+            trending=self.trending,
             intake=self.intake,
             verifier=Verifier(keys.public_key, self.clock),
             ready=lambda: self.live.fault,
@@ -133,8 +140,10 @@ class Product:
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             await self.live.start()
+            await self.trends.start()
             yield
             await self.settled()  # the last slates' details
+            await self.trends.stop()
             await self.live.stop()
 
         return create_app(parts, lifespan)
@@ -194,6 +203,8 @@ def _wire(p: Product) -> None:
     stores, settings = p.stores, p.settings
     readers = Readers(stores.features, stores.history, stores.tables, stores.slates, stores.known, stores.users)
     p.following = _following(p, readers)
+    p.trends = stores.trends(p.clock)
+    p.trending = _trending(p, readers)
     p.feed = ForYouFeed(
         ForYouParts(
             readers=readers,
@@ -231,6 +242,24 @@ def _following(p: Product, readers: Readers) -> FollowingFeed:
             views=Views(readers, p.stores.videos, p.state, settings.hydrate_deadline_ms),
             state=p.state,
             signer=TimePlaceSigner(cursor_key(settings.keys), "following"),
+            refresh=lambda: p.live.refresh(),
+            clock=p.clock,
+            later=p.later,
+            deadline_ms=settings.hydrate_deadline_ms,
+            cursor_ttl_ms=settings.cursor_ttl_s * 1000,
+        )
+    )
+
+
+def _trending(p: Product, readers: Readers) -> TrendingFeed:
+    settings, table, config = p.settings, p.state.table, TrendingConfig()
+    looked_up = partial(p.metrics.looked_up, "trending")
+    return TrendingFeed(
+        TrendingParts(
+            boards=Boards(p.trends, table, p.stores.cache, p.clock, config, looked_up),
+            readers=readers,
+            views=Views(readers, p.stores.videos, p.state, settings.hydrate_deadline_ms),
+            signer=BoardPlaceSigner(cursor_key(settings.keys), "trending"),
             refresh=lambda: p.live.refresh(),
             clock=p.clock,
             later=p.later,

@@ -40,6 +40,7 @@ from features.stream.sink import StreamSink
 from feeds.known_ids import RecognisingSink
 from feeds.last_known import KnownUsers, LastKnownRelations
 from feeds.shared_slates import SharedSlates, SlateShipper
+from feeds.trending.published import PublishedTrends
 from foryou.cluster_live import ClusterLive
 from foryou.cluster_work import run_until, worker_of
 from foryou.live import Live
@@ -106,8 +107,13 @@ class Cluster:
             sink=RecognisingSink(StreamSink(self.messages), cache, known.report, settings.hydrate_deadline_ms),
             known=known,
             users=KnownUsers(tables, self.clock),
+            trends=lambda clock: PublishedTrends(cache, self._partitions, settings.hydrate_deadline_ms / 1000),
+            cache=cache,
             cluster=self,
         )
+
+    async def _partitions(self) -> int:
+        return len(await self.messages.bounds(USER_INTERACTION))
 
     async def work(self, roles: Sequence[str], stop: asyncio.Event, tell: Callable[[str], None]) -> None:
         """Work on the stream in these roles (all where none is named) until told to stop."""

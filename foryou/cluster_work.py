@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from backends.postgres.social import PostgresLikes, PostgresTotals
 from backends.postgres.tables import PostgresTables
+from backends.redis.bytes import RedisBytes
 from backends.sqlite.partition_state import SqlitePartitionStates
+from backends.sqlite.trend_state import SqliteTrendStates
 from core.errors import InputError
 from core.ports import Record
 from core.topics import USER_INTERACTION, VIDEO_PROCESSED
@@ -17,11 +19,12 @@ from features.stream.loop import StageConfig
 from features.stream.snapshots import Snapshots
 from features.stream.viewer_stage import Inlet
 from features.stream.worker import Role, Worker
+from feeds.trending.work import TrendPlaces, TrendWorkConfig, trending
 
 if TYPE_CHECKING:
     from foryou.cluster import Cluster
 
-ROLES: Final = ("catalogue", "viewers", "counters", "history", "relations", "uploads", "archive")
+ROLES: Final = ("catalogue", "viewers", "counters", "history", "relations", "uploads", "trending", "archive")
 _COUNTING: Final = {"viewers", "counters"}
 
 
@@ -47,6 +50,9 @@ def _makers(cluster: "Cluster", inlet: Inlet) -> dict[str, Callable[[], Role]]:
     places = Places(states, cluster.features, Snapshots(cluster.blobs, states, folder / "snapshots"))
     tables, likes = PostgresTables(cluster.postgres), PostgresLikes(cluster.postgres)
     totals = PostgresTotals(cluster.postgres)
+    trend_states = SqliteTrendStates(folder)
+    trend_snapshots = Snapshots(cluster.blobs, trend_states, folder / "snapshots")
+    trends = TrendPlaces(trend_states, RedisBytes(cluster.nodes), trend_snapshots, cluster.clock)
 
     async def related(records: Sequence[Record]) -> None:
         await tables.relate(records)
@@ -59,6 +65,7 @@ def _makers(cluster: "Cluster", inlet: Inlet) -> dict[str, Callable[[], Role]]:
         "history": lambda: worker.history(log, cluster.history, config),
         "relations": lambda: worker.applied(log, "relations", USER_INTERACTION, related, config),
         "uploads": lambda: worker.applied(log, "uploads", VIDEO_PROCESSED, totals.apply, config),
+        "trending": lambda: trending(log, trends, config, TrendWorkConfig()),
         "archive": lambda: Archiver(log, cluster.blobs, cluster.clock),
     }
 

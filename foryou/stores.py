@@ -12,10 +12,12 @@ from backends.sqlite.feature_store import SqliteFeatureStore
 from backends.sqlite.history_store import SqliteHistoryStore
 from backends.sqlite.slate_store import SqliteSlateStore
 from backends.sqlite.tables import SqliteTables
+from backends.sqlite.trend_state import SqliteTrendState
 from backends.sqlite.video_store import SqliteVideoStore
 from core.clock import Clock
 from core.ports import (
     BlobStore,
+    Bytes,
     EventLog,
     EventSink,
     FeatureStore,
@@ -31,12 +33,16 @@ from features.processor import Processor, ReadModels
 from features.state import FeatureState
 from feeds.bundle import restore_words
 from feeds.last_known import KnownUsers, LastKnownRelations
+from feeds.trending.boards import CountsSource
+from feeds.trending.config import TrendingConfig
+from feeds.trending.home import HomeTrends
 from foryou.catch_up import catch_up
 from foryou.live import EmbeddedLive, Live
 from training.progress import Progress
 
 # state.db can be built again from the log; the users in tables.db come from importers and cannot.
 LOG_FILE, TABLES_FILE, STATE_FILE, SLATES_FILE = "log.db", "tables.db", "state.db", "slates.db"
+TRENDS_FILE = "trending.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +64,14 @@ class Stores:
     close: Callable[[], None]
     follow: Callable[[Path, Clock], Awaitable[Live]]
     current: Callable[[Progress], Awaitable[None]]
+    trends: Callable[[Clock], CountsSource]
     applies: bool = True
     imports: EventLog | None = None
     sink: EventSink | None = None
     known: LastKnownRelations | None = None
     users: KnownUsers | None = None
     slate_log: SlateLog | None = None
+    cache: Bytes | None = None
 
     async def imported(self, told: Progress) -> None:
         """After an import: nothing is to be done where it wrote the log itself."""
@@ -90,9 +98,15 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
     if fresh_features:
         SqliteFeatureStore.forget(state, schema_hash())
 
+    counted: list[Database] = []
+
     def close() -> None:
-        for database in (log, tables, state, slates):
+        for database in (log, tables, state, slates, *counted):
             database.close()
+
+    def trends(clock: Clock) -> CountsSource:
+        counted.append(Database(home / TRENDS_FILE, durable=False))
+        return HomeTrends(stores.log, stores.tables, SqliteTrendState(counted[-1]), clock, TrendingConfig())
 
     async def follow(bundle: Path, clock: Clock) -> Live:
         feature_state = FeatureState(await stores.videos.load())
@@ -116,6 +130,7 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
         close=close,
         follow=follow,
         current=current,
+        trends=trends,
     )
     return stores
 

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from starlette.types import StatelessLifespan
 
-from feeds.page import Explanation, FeedPage, FollowingPage
+from feeds.page import Explanation, FeedPage, FollowingPage, TrendingPage
 from serving import errors
 from serving.boundary import Boundary
 from serving.documentation import DocumentedApi
@@ -16,6 +16,7 @@ from serving.routes import (
     following_router,
     operations_router,
 )
+from serving.trending_routes import trending_router
 
 
 def create_app(parts: ServingParts, lifespan: StatelessLifespan[FastAPI] | None = None) -> FastAPI:
@@ -23,11 +24,11 @@ def create_app(parts: ServingParts, lifespan: StatelessLifespan[FastAPI] | None 
     app = DocumentedApi(
         title="For You",
         version="1",
-        description="Feeds for short video: For You, Following, explanations and event intake.",
+        description="Feeds for short video: For You, Following, Trending, explanations and event intake.",
         lifespan=lifespan,
     )
-    app.structs = (FeedPage, FollowingPage, Explanation, EventsAnswer)
-    for router in (feed_router, following_router, explain_router, events_router, operations_router):
+    app.structs = (FeedPage, FollowingPage, TrendingPage, Explanation, EventsAnswer)
+    for router in (feed_router, following_router, trending_router, explain_router, events_router, operations_router):
         app.include_router(router(parts))
     errors.install(app)
     app.add_middleware(Boundary, metrics=parts.metrics)

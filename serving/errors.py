@@ -76,7 +76,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place, name = str(first["loc"][0]), str(first["loc"][-1])
-    fault = str(first["msg"]).removeprefix("Input ")
+    fault = str(first["msg"]).removeprefix("Input ").removeprefix("String ")
     return error_response(400, "input_error", f"The {place} parameter '{name}' {fault}.")
 
 

@@ -44,6 +44,12 @@ class Metrics:
             ("stage",),
             registry=registry,
         )
+        self._looks = Counter(
+            "foryou_cache_looks",
+            "Looks into a cache, by whether what was wanted was there.",
+            ("cache", "found"),
+            registry=registry,
+        )
         self._events = Counter("foryou_events", "Reported events, by verdict.", ("status",), registry=registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -65,6 +71,10 @@ class Metrics:
     def event(self, status: str) -> None:
         """Count one reported event."""
         self._events.labels(status).inc()
+
+    def looked_up(self, cache: str, found: bool) -> None:
+        """Count one look into a cache."""
+        self._looks.labels(cache, "yes" if found else "no").inc()
 
     def exposition(self) -> bytes:
         """Everything in Prometheus's text format."""

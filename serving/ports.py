@@ -7,7 +7,8 @@ from typing import Protocol
 from core.clock import Clock
 from core.settings import Settings
 from feeds.intake import EventIntake
-from feeds.page import Explanation, FeedPage, FollowingPage
+from feeds.page import Explanation, FeedPage, FollowingPage, TrendingPage
+from feeds.trending.board import BoardKey
 from serving.auth import Verifier
 from serving.metrics import Metrics
 
@@ -32,12 +33,23 @@ class FollowingPort(Protocol):
         ...
 
 
+class TrendingPort(Protocol):
+    """The Trending surface as a use case."""
+
+    async def page(
+        self, viewer_id: str, key: BoardKey, *, page: int | None, limit: int, cursor: str | None
+    ) -> TrendingPage:
+        """A page of a board for a viewer, "" for anybody; CursorError for a bad cursor."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServingParts:
     """Everything that the app needs; `ready` gives "" or the reason why not yet."""
 
     feed: ForYouPort
     following: FollowingPort
+    trending: TrendingPort
     intake: EventIntake
     verifier: Verifier
     ready: Callable[[], str]

@@ -6,12 +6,12 @@ import zlib
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from core.errors import CorruptData, NotFound
-from core.ports import BlobStore, PartitionState, PartitionStates
+from core.ports import BlobStore, PartitionStates
 
 _log = logging.getLogger(__name__)
 _PART_BYTES: Final = 16 << 20
@@ -26,13 +26,21 @@ class _Manifest(msgspec.Struct, frozen=True):
     parts: list[str]  # blake2b of each part as stored
 
 
+class Copied(Protocol):
+    """The state of a partition, as far as a snapshot needs it."""
+
+    def copy(self, to: Path) -> int:
+        """Write a whole copy into a new file, while others go on; the offset that it includes."""
+        ...
+
+
 class Snapshots:
     """A snapshot is `work/<name>/<offset>/<part>` and, last, `work/<name>/<offset>/whole`; the last two are kept."""
 
     def __init__(self, blobs: BlobStore, states: PartitionStates, folder: Path) -> None:
         self._blobs, self._states, self._folder = blobs, states, folder
 
-    async def save(self, name: str, state: PartitionState) -> int:
+    async def save(self, name: str, state: Copied) -> int:
         """Copy the state as it is now, while its writer goes on; the offset that the copy includes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self._folder) as folder:

@@ -22,6 +22,7 @@ def group() -> typer.Typer:
     app = typer.Typer(help="Work on the event stream of a cluster, until it is stopped.", no_args_is_help=True)
     app.callback()(lambda: None)
     app.command()(features)
+    app.command()(trending)
     return app
 
 
@@ -29,7 +30,8 @@ def features(
     role: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this role: catalogue, viewers, counters, history, relations, uploads, archive; all without.",
+            help="Only this role: catalogue, viewers, counters, history, relations, uploads, trending, archive;"
+            " all without.",
             show_default=False,
         ),
     ] = None,
@@ -41,13 +43,25 @@ def features(
 
     Example: foryou work features --role viewers --role counters
     """
-    settings = settings_of(home=home)
+    asyncio.run(_work(_of_a_cluster(settings_of(home=home)), tuple(role or ())))
+
+
+def trending(home: HomeOption = None) -> None:
+    """Count for Trending, as `foryou work features --role trending`.
+
+    Example: foryou work trending
+    """
+    asyncio.run(_work(_of_a_cluster(settings_of(home=home)), ("trending",)))
+
+
+def _of_a_cluster(settings: "Settings") -> "Settings":
+    """The settings; ConfigError where they are not those of a cluster."""
     if settings.backends != "cluster":
         raise ConfigError(
             "A worker needs a cluster: the embedded product applies its events itself. Start servers with"
             " `foryou stack up`, take over the settings that it prints, and set FORYOU_BACKENDS=cluster."
         )
-    asyncio.run(_work(settings, tuple(role or ())))
+    return settings
 
 
 async def _work(settings: "Settings", roles: tuple[str, ...]) -> None:

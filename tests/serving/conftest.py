@@ -12,7 +12,7 @@ from serving.app import create_app
 from serving.auth import DevKeys, Verifier
 from serving.metrics import Metrics
 from serving.ports import ServingParts
-from tests.serving.fakes import FakeFeed, FakeFollowing, HandClock, MemoryLog, MemorySlates, slate
+from tests.serving.fakes import FakeFeed, FakeFollowing, FakeTrending, HandClock, MemoryLog, MemorySlates, slate
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +31,7 @@ class Edge:
     keys: DevKeys
     reasons: list
     following: FakeFollowing
+    trending: FakeTrending
 
     def token(self, viewer="ann", role="viewer"):
         return self.keys.issue(viewer, ttl_s=900, clock=self.clock, role=role)
@@ -48,7 +49,7 @@ class Edge:
 @pytest.fixture
 def edge(keys):
     feed, log, clock, reasons = FakeFeed(), MemoryLog(), HandClock(), [""]
-    followed = FakeFollowing()
+    followed, trending = FakeFollowing(), FakeTrending()
 
     async def apply(records):
         pass
@@ -56,6 +57,7 @@ def edge(keys):
     parts = ServingParts(
         feed=feed,
         following=followed,
+        trending=trending,
         intake=EventIntake(log, MemorySlates(slate()), {"v1": 10_000}.get, apply, clock, IntakeConfig()),
         verifier=Verifier(keys.public_key, clock),
         ready=lambda: reasons[-1],
@@ -64,4 +66,4 @@ def edge(keys):
         metrics=Metrics(CollectorRegistry()),
     )
     with TestClient(create_app(parts)) as client:
-        yield Edge(client, feed, log, clock, keys, reasons, followed)
+        yield Edge(client, feed, log, clock, keys, reasons, followed, trending)

@@ -12,6 +12,8 @@ from feeds.page import (
     InteractionView,
     MusicView,
     StatsView,
+    TrendingPage,
+    TrendingVideo,
     UrlsView,
     UserView,
     VideoView,
@@ -172,3 +174,22 @@ class FakeFollowing:
         if cursor == "tampered":
             raise CursorError("The cursor was changed; start again without it.")
         return FollowingPage(videos=[video()], next_cursor="next", has_more=True, degraded=self.degraded)
+
+
+@dataclass
+class FakeTrending:
+    """Answers one page, and remembers what it was asked."""
+
+    asked: list = field(default_factory=list)
+    degraded: tuple = ()
+
+    async def page(self, viewer_id, key, *, page, limit, cursor):
+        self.asked.append((viewer_id, key, page, limit, cursor))
+        if cursor == "tampered":
+            raise CursorError("The cursor was changed; start again without it.")
+        shown = video()
+        fields = {name: getattr(shown, name) for name in shown.__struct_fields__}
+        return TrendingPage(
+            videos=[TrendingVideo(**fields, trending_score=1_000)], next_cursor="next", next_page=1, has_more=True,
+            as_of=NOW_MS, degraded=self.degraded,
+        )  # fmt: skip
