@@ -111,6 +111,18 @@ class Totals(Protocol):
         ...
 
 
+class Followers(Protocol):
+    """Who follows an author."""
+
+    async def count(self, author_id: str) -> int:
+        """How many do."""
+        ...
+
+    async def followers(self, author_id: str) -> list[str]:
+        """All of them, in any order."""
+        ...
+
+
 def check_user(user: ViewerRecord) -> None:
     """InputError when the profile does not fit the tables."""
     _check_id("user_id", user.user_id)

@@ -21,6 +21,9 @@ class AuthorRows:
 
     def __init__(self, table: VideoTable) -> None:
         self._table = table
+        self._moved, self._seen = 0, 0
+        self._rows, self._starts = np.zeros(0, np.int32), np.zeros(1, np.int64)
+        self._fresh: dict[int, list[int]] = defaultdict(list)
         self._sort()
 
     def newest(self, authors: Int32, limit: int, below: Place | None = None) -> Int32:
@@ -82,7 +85,7 @@ class AuthorRows:
         self._rows = np.lexsort((table.upload_ms, table.author)).astype(np.int32)
         counts = np.bincount(table.author, minlength=len(table.authors))
         self._starts = np.concatenate(([0], np.cumsum(counts)))
-        self._fresh: dict[int, list[int]] = defaultdict(list)
+        self._fresh.clear()
 
 
 def author_codes(table: VideoTable, author_ids: Sequence[str]) -> Int32:

@@ -1,6 +1,6 @@
 """The Following surface: the newest public videos of the authors whom a viewer follows, strictly by time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from core.arrays import Int32
@@ -9,6 +9,7 @@ from core.clock import Clock
 from features.state import FeatureState
 from feeds.author_rows import AuthorRows, Place, author_codes
 from feeds.cursor import TimePlace, TimePlaceSigner
+from feeds.following_inbox import FollowingInbox
 from feeds.hydrate import Readers, Standing, read_standing
 from feeds.page import FollowingPage
 from feeds.views import Views
@@ -29,6 +30,7 @@ class FollowingParts:
     later: Callable[[Awaitable[None]], None]
     deadline_ms: int
     cursor_ttl_ms: int
+    inbox: FollowingInbox | None = None
 
 
 @dataclass(slots=True)
@@ -39,7 +41,8 @@ class FollowingFeed:
     _rows: AuthorRows = field(init=False)
 
     def __post_init__(self) -> None:
-        self._rows = AuthorRows(self.parts.state.table)
+        inbox = self.parts.inbox
+        self._rows = inbox.rows if inbox is not None else AuthorRows(self.parts.state.table)
 
     async def page(self, viewer_id: str, *, page_size: int, cursor: str | None) -> FollowingPage:
         """What follows the cursor, or the newest. Whom the viewer follows and blocks counts as it is now, and so does
@@ -52,12 +55,15 @@ class FollowingFeed:
         if standing.relations is None:
             degraded = (*standing.degraded, SAFETY_UNKNOWN)
             return FollowingPage(videos=[], next_cursor=None, has_more=False, degraded=degraded)
-        rows = self.pulled(standing.relations, page_size + 1, below)
+        rows = await self._newest(viewer_id, followed(standing.relations), page_size + 1, below)
         return await self._answer(viewer_id, rows, page_size, standing)
 
-    def pulled(self, relations: Relations, limit: int, below: Place | None) -> Int32:
-        """The newest videos below a place of everyone who is followed, from the catalogue alone. [<= limit] int32"""
-        return self._rows.newest(author_codes(self.parts.state.table, followed(relations)), limit, below)
+    async def _newest(self, viewer_id: str, authors: Sequence[str], limit: int, below: Place | None) -> Int32:
+        """The newest videos below a place of these authors: through the inbox, or from the catalogue alone."""
+        p = self.parts
+        if p.inbox is not None and authors:
+            return await p.inbox.newest(viewer_id, authors, limit, below)
+        return self._rows.newest(author_codes(p.state.table, authors), limit, below)
 
     async def _standing(self, viewer_id: str) -> Standing:
         readers = self.parts.readers

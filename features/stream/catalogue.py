@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -140,6 +140,11 @@ class CatalogueFollower:
             for _, _, raw in page:
                 steps += _steps.decode(raw)
         return steps
+
+    @property
+    def watermarks(self) -> Mapping[int, int]:
+        """How far the catalogue includes each partition of video.processed."""
+        return self._watermarks
 
     async def advance(self, at_least: int = 0) -> int:
         """Follow to an offset (0: to what there is now); the offset reached.
