@@ -37,7 +37,9 @@ def pictures(code):
 
 
 def test_there_are_notebooks():
-    assert [path.name for path in NOTEBOOKS] == ["01_the_log.ipynb", "02_why_this_feed.ipynb"]
+    assert [path.stem for path in NOTEBOOKS] == [
+        "01_the_log", "02_retrieval", "03_ranker_and_calibration", "04_why_this_feed",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: Path(path).stem)
@@ -56,6 +58,7 @@ def test_the_log_of_a_world_is_drawn(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_page_of_the_tiny_product_is_taken_apart(monkeypatch, trained_home, tmp_path):  # noqa: F811
+@pytest.mark.parametrize(("number", "figures"), [(1, 4), (2, 4), (3, 1)])
+def test_the_tiny_product_is_taken_apart(number, figures, monkeypatch, trained_home, tmp_path):  # noqa: F811
     home = copy(trained_home, tmp_path / "home")
-    assert pictures(executed(NOTEBOOKS[1], monkeypatch, FORYOU_HOME=home)) == 1
+    assert pictures(executed(NOTEBOOKS[number], monkeypatch, FORYOU_HOME=home)) == figures
