@@ -40,6 +40,8 @@ class Board:
 
 def make_board(key: BoardKey, counts: Counts, table: VideoTable, now_ms: int, config: TrendingConfig) -> Board:
     """The board of public videos of the region and category; ties by video id."""
+    if not len(counts) or not len(table):
+        return Board(now_ms, (), ())
     rows = table.rows(counts.video_ids)
     counted = _counted(key, counts, table, rows)
     if key.mode == "literal":
@@ -55,7 +57,7 @@ def make_board(key: BoardKey, counts: Counts, table: VideoTable, now_ms: int, co
 
 def _counted(key: BoardKey, counts: Counts, table: VideoTable, rows: Array) -> Bool:
     """Which rows of the counts are about public videos of the board's region and category. [rows] bool"""
-    shown = (rows >= 0) & (table.visibility[rows] == PUBLIC) if len(table) else np.zeros(len(rows), np.bool_)
+    shown = (rows >= 0) & (table.visibility[rows] == PUBLIC)
     if key.category:
         shown &= table.topic[rows] == (table.topics.code(key.category) or _NEVER)
     kept = shown[counts.video]
@@ -92,7 +94,8 @@ def _literal(counts: Counts, counted: Bool, now_ms: int, config: TrendingConfig)
     video, hour = counts.video[counted][order], counts.hour[counted][order]
     points = counts.amounts[counted][order, 0]
     hours, starts = np.unique(hour, return_index=True)
-    for start_ms, at, end in zip((hours * HOUR_MS).tolist(), starts, [*starts[1:], len(hour)], strict=True):
+    ends = np.append(starts[1:], len(hour))[: len(starts)]
+    for start_ms, at, end in zip((hours * HOUR_MS).tolist(), starts, ends, strict=True):
         who = np.unique(video[at:end])
         scores[who] = _decayed(scores[who], start_ms - reached[who], config)
         np.add.at(scores, video[at:end], points[at:end])

@@ -110,6 +110,14 @@ def test_a_board_keeps_a_hundred_with_ties_by_id(tmp_path):
     assert shown(state, BoardKey(), table, START_MS) == [(name, 100) for name in names[:100]]
 
 
+@pytest.mark.parametrize("key", [BoardKey(), BoardKey("literal"), BoardKey("literal", region="FR")])
+def test_a_board_of_nothing_or_of_unknown_videos_is_empty(tmp_path, key):
+    state, empty = counted(tmp_path, [], START_MS), catalogue([])
+    assert shown(state, key, empty, START_MS) == shown(state, key, catalogue([published("v1", 1)]), START_MS) == []
+    watched = counted(tmp_path, [watch(f"e{n}", f"u{n}", 0) for n in range(9)], START_MS)
+    assert shown(watched, key, empty, START_MS) == shown(watched, key, catalogue([published("w", 1)]), START_MS) == []
+
+
 def test_a_viewer_counts_once_in_every_window_that_holds_one_of_their_views(tmp_path):
     """u1 watches at hour 0 and at hour 30; at hour 40 both the last 24 hours and the last week have one light view."""
     watches = [watch(f"e{hour}", "u1", hour) for hour in (0, 30, 30)]
