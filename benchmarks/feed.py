@@ -61,7 +61,7 @@ def check(setup: Setup, plain: PlainFeed, ranked: Ranked, query: Query) -> None:
         sys.exit(f"{query.viewer_id}: {candidates} candidates were ranked and {len(ours)} chosen.")
     if ours != theirs:
         sys.exit(f"{query.viewer_id}: the two pages differ: {ours} and {theirs}.")
-    for name in ("value", "adjusted"):
+    for name in ("value", "adjusted", "explored"):
         gap = np.abs(ranked.batch[name] - [getattr(candidate, name) for candidate in page]).max()
         if not gap <= TOLERANCE:
             sys.exit(f"{query.viewer_id}: {name} differs by {gap}.")

@@ -3,6 +3,7 @@
 The same stages, models and answers as the product: `benchmarks/feed.py` checks that before it times both.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import faiss
@@ -17,7 +18,7 @@ from core.query import Query
 from feeds.bundle import RANKER_NAMES, Bundle
 from feeds.config import ForYouConfig
 
-GUARANTEED, RECENT_REACTIONS, TOPIC_WINDOW, LOCAL_SHARE = 30, 10, 10, 0.5
+GUARANTEED, RECENT_REACTIONS, WINDOW, LOCAL_SHARE = 30, 10, 10, 0.5
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class Candidate:
     value: float = 0.0
     value_rank: int = 0
     adjusted: float = 0.0
+    explored: float = 0.0
     similarity: float = 0.0
 
 
@@ -64,7 +66,7 @@ class PlainFeed:
         candidates = self._pre_rank(candidates, vector)
         self._rank(candidates, viewer)
         self._demote(candidates, viewer)
-        return self._diversify(candidates, query.limit)
+        return self._diversify(candidates, viewer, query.limit)
 
     def _retrieve(self, query: Query, viewer: Viewer, vector: np.ndarray) -> list[Candidate]:
         """Every source's rows, one candidate for each video."""
@@ -127,6 +129,8 @@ class PlainFeed:
         for at, candidate in enumerate(candidates):
             candidate.features = candidate_features(viewer, candidate.video, candidate.tower, self._bundle)
             candidate.features["affinity"] = float(affinity[at])
+            candidate.features["position"] = 0.0  # as if shown first
+            candidate.features["session_length_lift"] = 0.0  # no length divides this bundle's sessions
         rows = np.array([[c.features[name] for name in RANKER_NAMES] for c in candidates], np.float32)
         calibrators = self._bundle.ranker.calibrators
         predictions = {}
@@ -142,29 +146,33 @@ class PlainFeed:
             candidate.value_rank = rank
 
     def _demote(self, candidates: list[Candidate], viewer: Viewer) -> None:
-        """Less value for what resembles a disliked video, more for what resembles one liked in this session."""
+        """Less value for what resembles a disliked video, more for what resembles one liked, and for little watched."""
         c, content = self._config, self._bundle.unit_content
         disliked, liked = (content[rows[-RECENT_REACTIONS:]] for rows in (viewer.disliked, viewer.liked))
         for candidate in candidates:
             own = content[candidate.video.row]
             lost, gained = (float((rows @ own).max(initial=0.0)) for rows in (disliked, liked))
             candidate.adjusted = candidate.value - c.dislike_weight * lost + c.like_weight * gained
+            known = 1.0 + candidate.features["video_watches_30d"] / c.exploration_watches
+            candidate.explored = candidate.adjusted + c.exploration_weight / math.sqrt(known)
 
-    def _diversify(self, candidates: list[Candidate], limit: int) -> list[Candidate]:
-        """Greedy: value less similarity to the page and repeats of a topic, under a cap for each author."""
+    def _diversify(self, candidates: list[Candidate], viewer: Viewer, limit: int) -> list[Candidate]:
+        """Greedy: value less similarity to the page, and repeats among what was watched lately and the page."""
         c, content = self._config, self._bundle.unit_content
+        watched = [self._videos[row] for row, _ in viewer.history[viewer.session :] if row < len(self._videos)]
         left, page = list(candidates), []
         vectors = content[[candidate.video.row for candidate in candidates]]
         alike = dict(zip(map(id, candidates), range(len(candidates)), strict=True))
         while left and len(page) < limit:
-            topics = [chosen.video.topic for chosen in page[-TOPIC_WINDOW:]]
-            authors = [chosen.video.author for chosen in page]
+            lately = [*watched, *(chosen.video for chosen in page)][-WINDOW:]
+            topics, authors = [video.topic for video in lately], [video.author for video in lately]
+            on_page = [chosen.video.author for chosen in page]
             best, best_score = None, float("-inf")
             for candidate in left:
                 video = candidate.video
-                if video.author > 0 and authors.count(video.author) >= c.author_cap:
+                if video.author > 0 and on_page.count(video.author) >= c.author_cap:
                     continue
-                score = candidate.adjusted
+                score = candidate.explored
                 score -= c.topic_weight * (topics.count(video.topic) if video.topic > 0 else 0)
                 score -= c.author_weight * (authors.count(video.author) if video.author > 0 else 0)
                 score -= c.similarity_weight * candidate.similarity / max(len(page), 1)

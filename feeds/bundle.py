@@ -34,6 +34,7 @@ INDEX_FILE = "videos.faiss"
 WORDS_FILE = "words.json"
 LENGTHS_FILE = "session_lengths.json"
 RANKER_NAMES: tuple[str, ...] = (*NAMES, *CROSS)
+_WATCHES = NAMES.index("video_watches_30d")
 
 
 @dataclass(slots=True)
@@ -108,6 +109,10 @@ class Bundle:
         if not len(features):
             return np.zeros(0, np.float64)
         return self.value_model.value(self.ranker.predict(features))
+
+    def watches(self, features: Float32) -> Float64:
+        """How often the video of each row of the matrix was watched, decayed by 30 days. [rows] float64"""
+        return np.asarray(features[:, _WATCHES], np.float64)
 
     def content(self, rows: Int32) -> Float32:
         """Unit vectors by which videos are compared: content where there is one, else the tower; zeros for a video that

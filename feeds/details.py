@@ -14,7 +14,7 @@ from core.slate import Slate, SlateDetail
 from features.logged import READ, VIEWER_READ, viewer_read
 from features.state import state_of
 
-_SERVED = ("features", READ, "tower", "value", "adjusted", "value_rank")
+_SERVED = ("features", READ, "tower", "value", "adjusted", "explored", "value_rank")
 
 
 def detail_of(slate: Slate, query: Query, ranked: Ranked) -> SlateDetail:

@@ -1,6 +1,8 @@
 """Explains a slate from its record: for each video its sources, its value term by term, and what moved it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from core.video_table import VideoTable
 from feeds.bundle import RANKER_NAMES, Bundle
 from feeds.details import read_full
 from feeds.page import DroppedVideo, ExplainedVideo, Explanation, StageView, Term
+from feeds.stages import ExplorationScorer, ReactionScorer, ValueScorer
+
+_SCORES: Final = (ValueScorer.name, ReactionScorer.name, ExplorationScorer.name)
 
 
 async def explain(
@@ -68,9 +73,16 @@ def _videos(slate: Slate, detail: SlateDetail, bundle: Bundle, surface: Surface)
                 terms=terms[position],
                 features=_features(arrays["features"][position], bundle),
                 moved=rank - position,
+                adjustments=_adjustments({name: arrays[name][position] for name in _SCORES if name in arrays}),
             )
         )
     return explained
+
+
+def _adjustments(scores: Mapping[str, float]) -> dict[str, float]:
+    """What each scorer after the value added to it; an older slate does not know of all."""
+    steps = pairwise(name for name in _SCORES if name in scores)
+    return {after: float(scores[after] - scores[before]) for before, after in steps}
 
 
 def _features(row: Array, bundle: Bundle) -> dict[str, float]:

@@ -128,7 +128,8 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ExplainedVideo(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a video is where it is; `value_rank` is its rank before re-ranking, which `moved` it."""
+    """Why a video is where it is; `value_rank` is its rank before re-ranking, which `moved` it; `adjustments`: what the
+    viewer's reactions and the exploration of little watched videos added to its value."""
 
     video_id: str
     position: int
@@ -139,6 +140,7 @@ class ExplainedVideo(msgspec.Struct, frozen=True, kw_only=True):
     terms: Mapping[str, Term]
     features: Mapping[str, float]
     moved: int
+    adjustments: Mapping[str, float] = {}
 
 
 class DroppedVideo(msgspec.Struct, frozen=True, kw_only=True, gc=False):

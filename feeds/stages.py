@@ -32,6 +32,10 @@ class Models(Protocol):
         """The value of each row of the matrix. [rows] float64"""
         ...
 
+    def watches(self, features: Float32) -> Float64:
+        """How often the video of each row of the matrix was watched, decayed. [rows] float64"""
+        ...
+
     def content(self, rows: Int32) -> Float32:
         """Unit vectors by which videos are compared. [rows, dim] float32"""
         ...
@@ -175,6 +179,24 @@ class ReactionScorer:
         return np.maximum(likeness, 0.0)
 
 
+class ExplorationScorer:
+    """More for a video that few have watched: the less is known of it, the more there is to learn by showing it.
+
+    An upper confidence bound (Auer et al., 2002): what is not known of a mean falls with the root of its watches, to
+    which come the `exploration_watches` that an estimate without any is worth.
+    """
+
+    name = "explored"
+
+    def __init__(self, models: Models, config: ForYouConfig) -> None:
+        self._models, self._config = models, config
+
+    def score(self, query: Query, batch: CandidateBatch) -> Float64:
+        """[n] float64"""
+        known = 1.0 + self._models.watches(batch["features"]) / self._config.exploration_watches
+        return np.asarray(batch[ReactionScorer.name] + self._config.exploration_weight / np.sqrt(known))
+
+
 def session_begin(query: Query) -> int:
     """Where this session begins in the viewer's history; its length where it is over."""
     state = state_of(query)[0]
@@ -195,7 +217,7 @@ class DiversitySelector:
         """[<= limit] in page order"""
         c, watched = self._config, self._watched(query)
         order = diverse_order(
-            batch[ReactionScorer.name],
+            batch[ExplorationScorer.name],
             batch["author"],
             batch["topic"],
             batch["content"],

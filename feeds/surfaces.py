@@ -15,6 +15,7 @@ from feeds.filters import (
 from feeds.stages import (
     CatalogueHydrator,
     DiversitySelector,
+    ExplorationScorer,
     FeatureHydrator,
     Models,
     PreRankScorer,
@@ -47,6 +48,7 @@ def for_you(sources: tuple[Source, ...], table: VideoTable, models: Models, conf
             ValueScorer(models),
             ValueRankHydrator(),
             ReactionScorer(models, config),
+            ExplorationScorer(models, config),
             DiversitySelector(table, config),
         ),
     )
