@@ -14,7 +14,7 @@ from training.incremental_fit import IncrementalConfig, continue_heads, continue
 from training.incremental_towers import CannotContinue
 from training.log_data import LogData
 from training.parent import Parent, nothing_new
-from training.pipeline import Fitted, ship, validation_blend, validation_metrics
+from training.pipeline import Fitted, ship, validation_metrics
 from training.progress import Progress, silent
 from training.publication import Publication
 from training.repeatable import repeatable
@@ -66,18 +66,15 @@ def continue_fit(
     ranking = continue_heads(
         rows, split, cross, data.driver.records, bundle.ranker, config, own, progress, sample.weights
     )
-    new = np.concatenate([ranking.train_index, ranking.valid_index])
-    blend = validation_blend(rows, new, watches, table, bundle.retrieval, split.heads_from_ms, config.seed)
-    progress("blend of the sources", 1, 1)
     serving = continue_retrieval(bundle.retrieval, watches, table, split, config, own, progress)
     served = CrossFeatures(serving, table, split.test_from_ms)
     metrics = validation_metrics(ranking, rows, cross, data.driver.records)
     metrics = {name: value for name, value in metrics.items() if np.isfinite(value)}
-    metrics |= {f"blend/{name}": weight for name, weight in blend.weights.items()}
+    metrics |= {f"blend/{name}": weight for name, weight in bundle.blend.weights.items()}
     curves = {f"curve/{name}/{head.metric}": head.curve for name, head in ranking.trained.heads.items() if head.curve}
     curves["curve/towers_served/loss"] = tuple(record.loss for record in serving.curve)
     return Fitted(
-        rows, split, bundle.retrieval, cross, serving, served, blend, ranking, curves, metrics, parent.manifest
+        rows, split, bundle.retrieval, cross, serving, served, bundle.blend, ranking, curves, metrics, parent.manifest
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from candidate_gen.item_to_item import Neighbours, neighbours_of
 from candidate_gen.tower_config import TowerConfig
 from candidate_gen.train_towers import EpochRecord
 from core.arrays import Array
+from core.errors import NothingNew
 from core.video_table import VideoTable
 from features.dataset import Rows
 from ranking.continuation import continued
@@ -124,10 +125,13 @@ def continue_heads(
 
 
 def parts_of(rows: Rows, split: Split) -> tuple[Array, Array]:
-    """The watched rows that train, and the newest ones that stop and calibrate."""
+    """The watched rows that train, and the newest ones that stop and calibrate; NothingNew where there are none."""
     watched, time_ms = ~np.isnan(rows.labels["long_view"]), rows.time_ms
     train = rows.select(watched & (time_ms >= split.heads_from_ms) & (time_ms < split.valid_from_ms))
-    return train, rows.select(watched & (time_ms >= split.valid_from_ms) & (time_ms < split.test_from_ms))
+    valid = rows.select(watched & (time_ms >= split.valid_from_ms) & (time_ms < split.test_from_ms))
+    if not len(train) or not len(valid):
+        raise NothingNew("There is nothing new to learn from: no watch of the newest impressions was reported.")
+    return train, valid
 
 
 def _few_rounds(head: HeadConfig, own: IncrementalConfig) -> HeadConfig:

@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import NotFound, NothingNew, SchemaMismatch
 from core.manifest import CHAMPION, MANIFEST, read_manifest
-from features.layout import DAY_MS
+from features.layout import DAY_MS, OP
 from foryou.stores import open_stores
 from tests.training.fitted_world import CONFIG, NOW_MS, logged_world, written
 from training.bundle_writer import crown
@@ -109,6 +109,15 @@ def test_nothing_new_and_too_little_are_told_and_change_nothing(home, grown):
     with pytest.raises(NothingNew, match=r"only [\d,]+ impressions, and 1,000,000 are the fewest to learn from"):
         increment(data, parent, CONFIG, home, NOW_MS, increments=IncrementalConfig(min_rows=10**6))
     assert (home / "bundles" / CHAMPION).read_text() == served
+
+
+def test_impressions_without_a_watch_teach_nothing(home, grown):
+    parent, _, _ = grown
+    data = loaded(home, parent.words)
+    unreported = (data.events.op == OP["watch"]) & (data.events.time_ms >= parent.manifest.data_until_ms)
+    data.driver.events = data.events.take(~unreported)
+    with pytest.raises(NothingNew, match="no watch of the newest impressions was reported"):
+        increment(data, parent, CONFIG, home, NOW_MS, increments=OWN)
 
 
 def test_a_day_without_events_is_no_gap_that_matters(home, grown):
