@@ -4,6 +4,10 @@ import numpy as np
 
 from candidate_gen.interactions import CLICK, LIKE, LONG_VIEW, SKIP, Interactions
 from core.video_table import VideoTable
+from features.dataset import Rows
+from features.definitions import FEATURES
+from features.layout import HISTORY
+from features.raw import Histories
 
 START_MS, DAY_MS, DAYS = 1_700_000_000_000, 86_400_000, 30
 EACH = 200  # watches of a viewer
@@ -42,3 +46,36 @@ def synthetic_watches(events: int, videos: int, seed: int) -> Interactions:
     signal = _SIGNALS[np.searchsorted(np.cumsum(_SHARES)[:-1], rng.random(events, np.float32))]
     profile = rng.integers(0, 8, (viewers, 3)).astype(np.int32)
     return Interactions(indptr, video, time_ms, signal, profile, (8, 8, 8))
+
+
+def head_rows(watches: Interactions, count: int) -> Rows:
+    """As many impressions, each with random features and the history of its viewer, as a replay leaves them."""
+    rng = np.random.default_rng(4)
+    at = np.sort(rng.permutation(len(watches))[:count])
+    viewer, now = watches.viewer_of(at), watches.time_ms[at]
+    past = Histories(
+        np.zeros((count, HISTORY), np.int32), np.zeros((count, HISTORY), np.uint8),
+        np.zeros((count, HISTORY), np.int64),
+        np.minimum(at - watches.indptr[viewer], HISTORY),
+    )  # fmt: skip
+    for row, (end, length) in enumerate(zip(at, past.length, strict=True)):
+        for kept, column in zip(past[:3], (watches.video, watches.signal, watches.time_ms), strict=True):
+            kept[row, :length] = column[end - length : end]
+    zeros = np.zeros(count, np.int32)
+    label = ((watches.signal[at] & LONG_VIEW) > 0).astype(np.float32)
+    features = rng.normal(size=(count, len(FEATURES))).astype(np.float32)
+    return Rows(
+        viewer,
+        watches.video[at],
+        zeros,
+        now,
+        zeros,
+        zeros,
+        zeros,
+        zeros,
+        zeros,
+        {"long_view": label},
+        features,
+        past,
+        0,
+    )

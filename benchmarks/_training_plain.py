@@ -3,6 +3,8 @@
 The same model, batch size, examples and negatives: `benchmarks/training.py` checks that both losses are one number.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -43,22 +45,29 @@ class TowerExamples(Dataset):
 
 
 class HeadRows(Dataset):
-    """One row of a ranker's matrix and its label."""
+    """One row of a ranker's matrix, by the product's own functions, and its label."""
 
-    def __init__(self, features: np.ndarray, label: np.ndarray) -> None:
-        self._features, self._label = features, label
+    def __init__(self, matrix: Callable[[np.ndarray], np.ndarray], label: np.ndarray) -> None:
+        self._matrix, self._label = matrix, label
 
     def __len__(self) -> int:
-        return len(self._features)
+        return len(self._label)
 
     def __getitem__(self, index: int) -> tuple:
-        return torch.from_numpy(np.array(self._features[index])), self._label[index]
+        return torch.from_numpy(self._matrix(np.array([index]))[0]), self._label[index]
 
 
 def plain_loss(
-    model: TwoTowers, corpus: Corpus, batch: dict, negatives: np.ndarray, expected: np.ndarray, weight: Tensor
+    model: TwoTowers,
+    corpus: Corpus,
+    batch: dict,
+    negatives: np.ndarray,
+    expected: np.ndarray,
+    weight: Tensor,
+    by_time: bool = False,
 ) -> Tensor:
-    """The sampled softmax over the batch's own videos and the drawn ones, each with a column of its own."""
+    """The sampled softmax over the batch's own videos and the drawn ones, each with a column of its own. With `by_time`
+    the bias is worked out for each distinct time of the batch, as the product does, and not for each pair."""
     columns = torch.cat([batch["video"], torch.from_numpy(negatives)])
     size, c = len(batch["video"]), model.config
 
@@ -66,11 +75,13 @@ def plain_loss(
         return model.inputs(rows, model.codes[rows], model.content[rows])
 
     past = inputs(batch["history"].flatten()).reshape(*batch["history"].shape, -1)
-    u = model.viewer(past, batch["known"], batch["signal"], batch["gap"], batch["profile"])
+    by_pool = model.viewer.pools.weight(batch["known"], batch["signal"], batch["gap"])
+    u = model.viewer(torch.bmm(by_pool.transpose(1, 2), past), by_pool, batch["profile"])
     y = model.video(inputs(columns))
     if c.normalise:
         u, y = functional.normalize(u, dim=1), functional.normalize(y, dim=1)
-    scores = (u / c.temperature) @ y.T + _bias(model, corpus, columns, batch["now_ms"].numpy())
+    bias = _bias_by_time if by_time else _bias
+    scores = (u / c.temperature) @ y.T + bias(model, corpus, columns, batch["now_ms"].numpy())
     own = scores.diagonal()
     logits = scores - torch.from_numpy(np.log(expected)).float()[columns]
     watched = torch.zeros(size, corpus.videos + 1, dtype=torch.bool)
@@ -84,6 +95,17 @@ def plain_loss(
 
 
 def _bias(model: TwoTowers, corpus: Corpus, columns: Tensor, now_ms: np.ndarray) -> Tensor:
+    """Of each pair of an example and a column. [examples, columns]"""
+    popularity, rows = corpus.popularity, columns.numpy()
+    step = popularity.step(now_ms)
+    share = torch.from_numpy(corpus.log_share[step[:, None], rows[None, :]])
+    began = popularity.start_ms + step * popularity.step_ms
+    age = torch.from_numpy(age_buckets(corpus.upload_ms[rows], began[:, None]))
+    tower = model.video
+    return tower.id_bias[columns] + tower.slope * share + functional.embedding(age, tower.age_bias[:, None])[..., 0]
+
+
+def _bias_by_time(model: TwoTowers, corpus: Corpus, columns: Tensor, now_ms: np.ndarray) -> Tensor:
     """Of each distinct time, given to its examples. [examples, columns]"""
     popularity, rows = corpus.popularity, columns.numpy()
     steps, time = np.unique(popularity.step(now_ms), return_inverse=True)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from candidate_gen.examples import GAP_BUCKETS
+from candidate_gen.fused import taken
 from candidate_gen.interactions import POSITIVE, SIGNAL_BITS, SIGNALS
 from candidate_gen.video_fields import AGES
 
@@ -75,7 +76,7 @@ class VideoTower(nn.Module):
 
     def bias(self, rows: Tensor, log_share: Tensor, age: Tensor) -> Tensor:
         """[n] rows, [times, n] log_share and age buckets -> [times, n]"""
-        return self.id_bias[rows] + self.slope * log_share + self.age_bias[age]
+        return taken(self.id_bias, rows) + self.slope * log_share + taken(self.age_bias, age)
 
 
 class HistoryPools(nn.Module):
@@ -98,14 +99,17 @@ class HistoryPools(nn.Module):
 
     bits: Tensor
 
-    def forward(self, x: Tensor, known: Tensor, signal: Tensor, gap: Tensor) -> Tensor:
-        """x [n, length, inputs], known [n, length] bool, signal and gap [n, length] -> [n, pools * inputs + pools]"""
+    def weight(self, known: Tensor, signal: Tensor, gap: Tensor) -> Tensor:
+        """What each watch counts: known [n, length] bool, signal and gap [n, length] -> [n, length, pools]"""
         logit = functional.embedding(signal, self.bits @ self.signal)
         logit = logit + self.rank + functional.embedding(gap, self.gap)
-        weight = logit.exp() * functional.embedding(signal, self.members) * known[..., None]
+        return logit.exp() * functional.embedding(signal, self.members) * known[..., None]
+
+    def forward(self, sums: Tensor, weight: Tensor) -> Tensor:
+        """Weighted sums [n, pools, inputs], weight [n, length, pools] -> [n, pools * inputs + pools]"""
         total = weight.sum(dim=1)
-        pooled = torch.bmm(weight.transpose(1, 2), x) / (total + self.prior.exp())[..., None]
-        return torch.cat([pooled.flatten(1), torch.log1p(total)], dim=1)
+        means = sums / (total + self.prior.exp())[..., None]
+        return torch.cat([means.flatten(1), torch.log1p(total)], dim=1)
 
 
 class ViewerTower(nn.Module):
@@ -123,9 +127,9 @@ class ViewerTower(nn.Module):
         self.up, self.up_bias = small(features, hidden), nn.Parameter(torch.zeros(hidden))
         self.down, self.down_bias = small(hidden, dim), nn.Parameter(torch.zeros(dim))
 
-    def forward(self, x: Tensor, known: Tensor, signal: Tensor, gap: Tensor, profile: Tensor) -> Tensor:
+    def forward(self, sums: Tensor, weight: Tensor, profile: Tensor) -> Tensor:
         """The history as HistoryPools takes it, profile [n, fields] codes -> [n, dim]"""
         parts = [functional.embedding(profile[:, at], table) for at, table in enumerate(self.profile)]
-        f = torch.cat([self.pools(x, known, signal, gap), *parts], dim=1)
+        f = torch.cat([self.pools(sums, weight), *parts], dim=1)
         hidden = torch.relu(f @ self.up + self.up_bias)
         return f @ self.linear + hidden @ self.down + self.down_bias

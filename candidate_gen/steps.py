@@ -10,7 +10,7 @@ from candidate_gen.examples import first_watches, histories_at
 from candidate_gen.interactions import Interactions, signal_weight
 from candidate_gen.popularity import PopularityHistory, log_share, popularity_history
 from candidate_gen.tower_config import TowerConfig
-from candidate_gen.video_fields import age_buckets
+from candidate_gen.video_fields import age_grid
 from core.arrays import Array, Float32, Float64, Int32, Int64
 from core.room import blocks
 
@@ -267,7 +267,7 @@ class StepMaker:
         popularity = self._corpus.popularity
         steps, time = np.unique(popularity.step(now_ms), return_inverse=True)
         began = popularity.start_ms + steps * popularity.step_ms
-        age = age_buckets(self._corpus.upload_ms[columns], began[:, None])
+        age = age_grid(self._corpus.upload_ms[columns], began)
         return self._corpus.log_share[steps[:, None], columns], age, time
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from candidate_gen.peers import Alone, Peers, share_of
 from candidate_gen.steps import Corpus, Examples, Place, StepMaker
 from candidate_gen.tower_config import TowerConfig
-from candidate_gen.two_towers import LOSSES, TwoTowers, tensors
+from candidate_gen.two_towers import TwoTowers, tensors
 from core.arrays import Float32, Int64
 from core.errors import InputError
 from core.room import blocks
@@ -53,6 +53,7 @@ class Trainer:
             config.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
+            fused=True,
         )
         some = sum(float(np.minimum(examples.weight[span], 1).sum()) for span in blocks(len(examples.at)))
         expected = min(some, config.epoch_examples) * config.epochs / config.batch
@@ -86,8 +87,7 @@ class Trainer:
         config, own = self._config, share_of(len(batch), self._peers)
         step = tensors(self.steps.make(batch, own), self._device if self._device.type != "cpu" else None)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            scores = self.model(step)
-        loss = LOSSES[config.loss](scores.float(), step, config)
+            loss = self.model.loss(step)
         if self._peers.size == 1:
             return loss
         weights = np.ones(len(batch)) if config.loss == "pointwise" else self.steps.weights(batch)

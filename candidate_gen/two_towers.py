@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from candidate_gen.fused import NEVER, fits, pooled, sampled_softmax
 from candidate_gen.modules import VideoInputs, VideoTower, ViewerTower
 from candidate_gen.steps import Step
 from candidate_gen.tower_config import TowerConfig
 from candidate_gen.video_fields import field_codes, field_sizes
 from core.video_table import VideoTable
-
-_NEVER = -1e9
 
 
 class TwoTowers(nn.Module):
@@ -37,18 +36,37 @@ class TwoTowers(nn.Module):
         self.video = VideoTower(videos, c.inputs, c.hidden, c.dim)
         self.viewer = ViewerTower(c.history, c.inputs, profile, c.profile_width, c.hidden, c.dim)
 
-    def forward(self, step: dict[str, Tensor]) -> Tensor:
-        """Uncorrected scores of the step's columns. [n, columns]"""
+    def encoded(self, step: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Viewers over the temperature [n, dim], the columns' videos [columns, dim], and their bias at each time
+        [times, columns]."""
         rows = step["rows"]
         x = self.inputs(rows, self.codes[rows], self.content[rows])
-        past = functional.embedding(step["history"], x)
-        u = self.viewer(past, step["known"], step["signal"], step["gap"], step["profile"])
-        y = self.video(x[step["columns"]])
+        weight = self.viewer.pools.weight(step["known"], step["signal"], step["gap"])
+        u = self.viewer(pooled(x, step["history"], weight), weight, step["profile"])
+        y = self.video(functional.embedding(step["columns"], x))
         if self.config.normalise:
             u, y = functional.normalize(u, dim=1), functional.normalize(y, dim=1)
         bias = self.video.bias(rows[step["columns"]], step["log_share"], step["age"])
-        scores: Tensor = (u / self.config.temperature) @ y.T
+        return u / self.config.temperature, y, bias
+
+    def forward(self, step: dict[str, Tensor]) -> Tensor:
+        """Uncorrected scores of the step's columns. [n, columns]"""
+        u, y, bias = self.encoded(step)
+        scores: Tensor = u @ y.T
         return scores + functional.embedding(step["time"], bias)
+
+    def loss(self, step: dict[str, Tensor]) -> Tensor:
+        """The configured loss of the step. []"""
+        c = self.config
+        u, y, bias = self.encoded(step)
+        if c.loss == "pointwise":
+            own = (u * functional.embedding(step["positive"], y)).sum(dim=1).float()
+            own = own + bias[step["time"], step["positive"]]
+            return functional.binary_cross_entropy_with_logits(own, step["outcome"])
+        if fits(u) and fits(y):
+            return sampled_softmax(u, y, bias, step, c.history_hits, c.accidental_hits)
+        scores = (u @ y.T).float() + functional.embedding(step["time"], bias)
+        return softmax_loss(scores, step, c)
 
 
 def tensors(step: Step, device: torch.device | None = None) -> dict[str, Tensor]:
@@ -63,7 +81,7 @@ def softmax_loss(scores: Tensor, step: dict[str, Tensor], config: TowerConfig) -
     own = scores.gather(1, positive)
     logits = scores + step["correction"]
     if config.history_hits:
-        logits[step["hits"][0], step["hits"][1]] = _NEVER
+        logits[step["hits"][0], step["hits"][1]] = NEVER
     kept = own
     if not config.accidental_hits:
         copy = step["correction"][positive].exp() / (step["repeats"][:, None] + 1)
@@ -72,12 +90,3 @@ def softmax_loss(scores: Tensor, step: dict[str, Tensor], config: TowerConfig) -
     loss = torch.logsumexp(logits, dim=1) - own[:, 0]
     weight = step["weight"]
     return (loss * weight).sum() / weight.sum()
-
-
-def pointwise_loss(scores: Tensor, step: dict[str, Tensor], config: TowerConfig) -> Tensor:
-    """Binary cross entropy of each example's own score against how its watch went. []"""
-    own = scores.gather(1, step["positive"][:, None])[:, 0]
-    return functional.binary_cross_entropy_with_logits(own, step["outcome"])
-
-
-LOSSES = {"softmax": softmax_loss, "pointwise": pointwise_loss}

@@ -3,6 +3,7 @@
 from typing import Final
 
 import numpy as np
+from numba import njit
 
 from core.arrays import Array, Int32, Int64
 from core.video_table import VideoTable
@@ -37,3 +38,20 @@ def field_codes(table: VideoTable, rows: Int32, sizes: tuple[int, ...]) -> Int32
 def age_buckets(upload_ms: Array, now_ms: Int64 | int) -> Int64:
     """The bucket of each video's age; the two arguments broadcast. [...] int64"""
     return np.searchsorted(_AGE_BOUNDS_MS, np.asarray(now_ms) - upload_ms)
+
+
+@njit(cache=True)
+def _ages(upload_ms: Int64, now_ms: Int64, bounds: Int64, out: Int64) -> None:
+    for t in range(len(now_ms)):
+        for c in range(len(upload_ms)):
+            age, bucket = now_ms[t] - upload_ms[c], 0
+            for bound in bounds:
+                bucket += age > bound
+            out[t, c] = bucket
+
+
+def age_grid(upload_ms: Int64, now_ms: Int64) -> Int64:
+    """The bucket of each video's age at each time. [times, videos] int64"""
+    out = np.empty((len(now_ms), len(upload_ms)), np.int64)
+    _ages(np.asarray(upload_ms, np.int64), now_ms, _AGE_BOUNDS_MS, out)
+    return out
