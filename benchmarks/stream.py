@@ -4,11 +4,11 @@ Product: a worker's viewers and counters, with its files, its second topic and R
 Baseline: the same events of the same topic, counted by the same kernels, and the changed rows through Feast's own push
 into Feast's own Redis store, in micro-batches as large as the product's when it catches up (the ratio that counts), and
 as small as rows of 100 ms ago need. It need not find duplicates, survive a kill, or have several processes. Both are
-given by their processor seconds, each in a process of its own, in turns, and from a process at work: Feast's after a
-first push, the product's after a first part of FIRST events. It stands still while the round's events are appended, so
-that it finds them all at once; nothing of them is fetched before its seconds are counted. What joining the groups,
-opening the files and that first part took is in a line of its own. Every row that the product left is compared with a
-plain count before a figure is printed.
+given by their processor seconds, each in a process of its own, in turns, and from a process at work, with its rows in
+memory: Feast's after a first push, the product's after FIRST events. It stands still while the round's events are
+appended, so that it finds them all at once; nothing of them is fetched before its seconds are counted. A line of its
+own counts all of the process: joining the groups, opening the files, those first events and the cold reads. Every row
+that the product left is compared with a plain count before a figure is printed.
 """
 
 import argparse
@@ -49,7 +49,7 @@ from features.stream.loop import StageConfig
 from features.stream.sink import StreamSink
 from features.stream.warm import warm_kernels
 
-ROUNDS, FIRST, EVENTS, PUSHED, AT_LEAST = 3, 2_000, 60_000, 8_000, 20
+ROUNDS, FIRST, EVENTS, PUSHED, AT_LEAST = 3, 20_000, 60_000, 8_000, 20
 BATCH = StageConfig().batch
 READY = "ready"
 RATE, SECONDS, WARM_S, SAMPLE_EVERY_S, P99_MS = 1_000, 30, 5, 0.05, 250

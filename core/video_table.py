@@ -101,7 +101,7 @@ class VideoTable:
     def rows(self, video_ids: Sequence[str]) -> Int32:
         """Rows of many ids, -1 for each unknown one. [ids] int32"""
         get = self._row_of.get
-        return np.fromiter((get(video_id, -1) for video_id in video_ids), np.int32, len(video_ids))
+        return np.array([get(video_id, -1) for video_id in video_ids], np.int32)
 
     def publish(self, event: VideoPublished) -> int:
         """Add the video, or overwrite the one with this id; its row."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
@@ -16,6 +17,7 @@ from core.log import MAX_MESSAGE_BYTES, Place, partition_of
 
 _BATCH_BYTES = 512 << 10
 _ROOM_BYTES = 4_096  # of a message beside key and value
+_partition_of = lru_cache(1 << 16)(partition_of)  # counters are published again and again
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -97,7 +99,7 @@ class Producer:
 
     async def _send(self, producer: AIOKafkaProducer, topic: str, records: Sequence[Record]) -> list[Place]:
         count = await self._partitions(producer, topic)
-        chosen = [partition_of(r.key, count) if r.partition is None else r.partition for r in records]
+        chosen = [_partition_of(r.key, count) if r.partition is None else r.partition for r in records]
         if chosen and not 0 <= min(chosen) <= max(chosen) < count:
             raise ConfigError(f"{self._config.place} has no partition {max(chosen)} of {topic}, which has {count}.")
         sent: list[asyncio.Future[RecordMetadata]] = []

@@ -76,11 +76,12 @@ class _Exchange(asyncio.Protocol):
     def send(self, commands: Sequence[tuple[Any, ...]]) -> asyncio.Future[list[Any]]:
         """All of their answers."""
         future: asyncio.Future[list[Any]] = self._loop.create_future()
-        packed = [_packed(command) for command in commands]
+        packed = [part for command in commands for part in _packed(command)]
         self._waiting.append((future, [], len(commands), self._loop.time()))
         if not self._watching:
             self._watch()
-        self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
+        # Of a view the transport copies only what the socket does not take at once.
+        self._transport.write(packed[0] if len(packed) == 1 else memoryview(b"".join(packed)))
         return future
 
     def _watch(self) -> None:
@@ -125,14 +126,13 @@ class _Exchange(asyncio.Protocol):
         self._waiting.clear()
 
 
-def _packed(command: tuple[Any, ...]) -> bytes:
-    """A command as it is sent. hiredis grows its buffer as it goes: with many long values that costs ten times as much
-    as to join them, with short ones it is quicker."""
+def _packed(command: tuple[Any, ...]) -> list[bytes]:
+    """A command as it is sent, in parts. hiredis grows its buffer as it goes: with many long values that takes ten
+    times as long as joining them, with short ones it is quicker."""
     if len(command) < 3 or type(command[2]) is not bytes or len(command[2]) < _LONG:
-        packed: bytes = hiredis.pack_command(command)
-        return packed
+        return [hiredis.pack_command(command)]
     parts = [b"*%d\r\n" % len(command)]
     for argument in command:
         raw = argument if type(argument) is bytes else str(argument).encode()
         parts += (b"$%d\r\n" % len(raw), raw, b"\r\n")
-    return b"".join(parts)
+    return parts

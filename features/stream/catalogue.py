@@ -93,6 +93,7 @@ class CatalogueFollower:
         self.table = VideoTable()
         self.past = Past(self.table)
         self.offset = 0
+        self._saved = -1  # up to where the host's files are known to be
         self._watermarks: dict[int, int] = {}
         self._unsaved: list[tuple[Record, Step]] = []
         self._ages: list[tuple[int, int]] = []  # (time_ms, offset) of some entries, to know what is old
@@ -199,6 +200,8 @@ class CatalogueFollower:
 
     async def _save(self) -> None:
         """Store what is new to the host's files, and how far they are."""
+        if self.offset == self._saved:
+            return
         with self._transaction():
             stored, _ = self._journal.position()
             if stored < self.offset:
@@ -210,6 +213,7 @@ class CatalogueFollower:
                     rows = [(str(last), last, _encoder.encode([step for _, step in fresh]))]
                 self._journal.commit(Advance(self.offset, rows, watermarks=self._watermarks))
         self._unsaved.clear()
+        self._saved = self.offset
 
     def _remember(self, step: Step) -> None:
         self.past.record(step)
