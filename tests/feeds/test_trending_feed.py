@@ -1,6 +1,7 @@
 """Pages of Trending in a home: what leaves, whatever a board still holds, and how often a board is made."""
 
 import asyncio
+import random
 
 import pytest
 
@@ -110,6 +111,31 @@ def test_authors_who_were_blocked_or_hidden_or_block_are_not_shown_to_that_viewe
         toy.now_ms += 1
         toy.told(Unblock, viewer_id=who, author_id=whom)
         toy.now_ms += 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_histories_of_hiding_blocking_and_removing_leak_nothing(toy, seed):
+    """Whatever happens between two pages of a minute, a page is what the board holds less what may not be seen."""
+    rng, hidden, blocks, videos = random.Random(seed), set(), set(), [f"w{n}" for n in range(1, 6)]
+    for _ in range(40):
+        video, act = rng.choice(videos), rng.choice(["hide", "show", "block", "blocked", "unblock", "unblocked"])
+        author = toy.author(video)
+        pair = ("ann", author) if act in ("block", "unblock") else (author, "ann")
+        toy.now_ms += 1
+        if act in ("hide", "show"):
+            toy.told(VideoUpdated, video_id=video, visibility="private" if act == "hide" else "public")
+            hidden = hidden | {video} if act == "hide" else hidden - {video}
+        else:
+            toy.told(Unblock if act.startswith("un") else Block, viewer_id=pair[0], author_id=pair[1])
+            blocks = blocks - {pair} if act.startswith("un") else blocks | {pair}
+        if rng.random() < 0.2:
+            toy.now_ms += 60_000  # another board
+        page, board = toy.shown(), asyncio.run(toy.boards.get(DAY)).board.video_ids
+        allowed = {
+            v for v in videos if v not in hidden and not {("ann", toy.author(v)), (toy.author(v), "ann")} & blocks
+        }
+        assert page == [v for v in board if v in allowed]
+        assert set(toy.shown("")) == {v for v in board if v not in hidden}
 
 
 def test_unknown_blocks_show_nothing_and_anybody_has_none(tmp_path):
