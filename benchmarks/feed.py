@@ -20,7 +20,7 @@ from candidate_gen.boards import fresh_board, ranked_board
 from core.engine import Engine, Ranked
 from core.query import Query
 from core.video_table import PUBLIC
-from feeds.sources import FRESH_AGE_MS, watched_lately
+from feeds.sources import FRESH_AGE_MS, PROMISING_SIZE, promise, watched_lately
 
 VIEWERS, ROUNDS, BUDGET_S, TOLERANCE = 16, 200, 100, 1e-6
 Times = dict[str, list[tuple[float, float]]]
@@ -49,7 +49,9 @@ def plain_feed(setup: Setup) -> PlainFeed:
     public = table.visibility == PUBLIC
     fresh = fresh_board(table.upload_ms, table.region, NOW_MS, FRESH_AGE_MS, 5_000, public)
     popular = ranked_board(watched_lately(setup.state, NOW_MS), table.region, len(table), public)
-    return PlainFeed(videos_of(setup.state), setup.bundle, setup.boosters, (fresh, popular), CONFIG)
+    promising = ranked_board(promise(setup.state, NOW_MS, CONFIG), table.region, PROMISING_SIZE, public)
+    boards = (fresh, popular, promising)
+    return PlainFeed(videos_of(setup.state), setup.bundle, setup.boosters, boards, CONFIG)
 
 
 def check(setup: Setup, plain: PlainFeed, ranked: Ranked, query: Query) -> None:

@@ -45,7 +45,7 @@ class PlainFeed:
         videos: list[Video],
         bundle: Bundle,
         boosters: dict[str, lgb.Booster],
-        boards: tuple[Board, Board],
+        boards: tuple[Board, Board, Board],
         config: ForYouConfig,
     ) -> None:
         self._videos, self._bundle, self._boosters, self._config = videos, bundle, boosters, config
@@ -73,13 +73,14 @@ class PlainFeed:
         gone = viewer.seen | viewer.served
         found: dict[int, Candidate] = {}
         c, region = self._config, self._region_codes.get(query.region, 0)
-        fresh, popular = self._boards
+        fresh, popular, promising = self._boards
         for number, rows in enumerate(
             (
                 self._nearest(vector, gone),
                 self._neighbours(viewer, gone),
                 board_rows(fresh, region, c.fresh_quota, gone),
                 board_rows(popular, region, c.popular_quota, gone),
+                board_rows(promising, region, c.promising_quota, gone),
             )
         ):
             for row in rows:

@@ -84,7 +84,7 @@ class BoardSourceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    quota: int = Field(300, ge=1, description="videos, at most")
+    quota: int = Field(300, ge=0, description="videos, at most")
     local_share: float = Field(0.5, ge=0, le=1, description="share of the quota from the own region")
 
 
@@ -108,6 +108,12 @@ class PopularSource(BoardSource):
     """What is watched most now, in the viewer's region first."""
 
     name = "popular"
+
+
+class PromisingSource(BoardSource):
+    """What may be the best, by how it was watched and by what is not known of it, in the viewer's region first."""
+
+    name = "promising"
 
 
 class FreshSource(BoardSource):

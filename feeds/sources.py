@@ -18,6 +18,7 @@ from candidate_gen.sources import (
     FreshSource,
     ItemToItemSourceConfig,
     PopularSource,
+    PromisingSource,
     TwoTowerSource,
     TwoTowerSourceConfig,
 )
@@ -26,14 +27,16 @@ from core.query import Query
 from core.stages import Source
 from core.video_table import PUBLIC
 from features.decay import decayed
-from features.layout import DAY_MS, RATIO, UNIT, VIDEO_HALF_LIVES
+from features.definitions import PRIOR
+from features.layout import DAY_MS, RATIO, UNIT, VIDEO_HALF_LIVES, WATCHES
 from features.raw import VIDEO_QUANTA
 from features.state import FeatureState
 from feeds.bundle import Bundle
 from feeds.config import ForYouConfig
 
 FRESH_AGE_MS = 7 * DAY_MS
-_TWO_DAYS = list(VIDEO_HALF_LIVES).index("2d")
+_TWO_DAYS, _THIRTY_DAYS = (list(VIDEO_HALF_LIVES).index(name) for name in ("2d", "30d"))
+PROMISING_SIZE = 3_000
 
 
 class BundleTowerSource(TwoTowerSource):
@@ -66,11 +69,14 @@ class PopularScores:
 
 
 def for_you_sources(bundle: Bundle, state: FeatureState, config: ForYouConfig, now_ms: int) -> tuple[Source, ...]:
-    """Two towers, neighbours, ALS, EASE and their blend, the newest and the most watched, with the boards as of now."""
+    """Two towers, neighbours, ALS, EASE and their blend, the newest, the most watched and the most promising, with the
+    boards as of now."""
     table = state.table
     public = table.visibility == PUBLIC
     watched = watched_lately(state, now_ms)
     popular = ranked_board(watched, table.region, len(table), public)
+    hopes = promise(state, now_ms, config)
+    promising = ranked_board(hopes, table.region, PROMISING_SIZE, public)
     fresh = fresh_board(table.upload_ms, table.region, now_ms, FRESH_AGE_MS, 5_000, public)
     towers = BundleTowerSource(bundle, TwoTowerSourceConfig(quota=config.two_tower_quota))
     near = NeighbourSource(bundle.neighbours, ItemToItemSourceConfig(quota=config.item_to_item_quota))
@@ -85,15 +91,30 @@ def for_you_sources(bundle: Bundle, state: FeatureState, config: ForYouConfig, n
         als,
         ease,
         BlendSource(parts, bundle.blend, len(bundle.towers.vectors), BlendSourceConfig(quota=config.blend_quota)),
+        PromisingSource(promising, table.regions, BoardSourceConfig(quota=config.promising_quota)),
     )
 
 
 def watched_lately(state: FeatureState, now_ms: int) -> Float64:
     """Watch ratios added up over about two days, above 0 for every video so that a board ranks them all. [videos]"""
+    ratios = _counted(state, _TWO_DAYS, RATIO, now_ms)
+    return np.asarray(ratios + 1e-6 / (1 + np.arange(len(ratios))))
+
+
+def promise(state: FeatureState, now_ms: int, config: ForYouConfig) -> Float64:
+    """Mean watch ratio, pulled to the prior as by `exploration_watches`, with what is not known of it: `promising_hope`
+    where nobody has watched, less with the root of the watches. [videos]"""
+    known = config.exploration_watches
+    ratios, watches = (_counted(state, _THIRTY_DAYS, action, now_ms) for action in (RATIO, WATCHES))
+    mean = (ratios + known * PRIOR["ratio"]) / (watches + known)
+    return np.asarray(mean + config.promising_hope / np.sqrt(1 + watches / known))
+
+
+def _counted(state: FeatureState, half: int, action: int, now_ms: int) -> Float64:
+    """A counter of every video of the catalogue, decayed to now. [videos]"""
     counts = state.videos.counts
-    n = len(state.table)
-    column = _column(counts.counts, counts.steps, VIDEO_QUANTA, _TWO_DAYS, RATIO, now_ms, n)
-    return np.asarray(column / UNIT + 1e-6 / (1 + np.arange(n)))
+    column = _column(counts.counts, counts.steps, VIDEO_QUANTA, half, action, now_ms, len(state.table))
+    return np.asarray(column / UNIT)
 
 
 @njit(cache=True)
