@@ -52,9 +52,9 @@ def home(tmp_path_factory):
 def grown(home):
     """What two increments of the same champion wrote: (parent, manifests, what the last one fitted)."""
     parent, manifests = parent_of(home / "bundles"), []
-    for _ in range(2):
+    for how in (OFFLINE, Publication(recorded=False, force=True)):
         data = loaded(home, parent.words)
-        manifest, fitted = increment(data, parent, CONFIG, home, NOW_MS, how=OFFLINE, increments=OWN)
+        manifest, fitted = increment(data, parent, CONFIG, home, NOW_MS, how=how, increments=OWN)
         manifests.append(manifest)
         crown(home / "bundles", parent.manifest.bundle_id)
     return parent, manifests, fitted
