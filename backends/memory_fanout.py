@@ -47,13 +47,13 @@ class MemoryInboxes:
             box.add(videos, most)
             box.note, box.until_ms = note, self._clock() + ttl_ms
 
-    async def read(self, viewer_id: str, ttl_ms: int) -> Inbox | None:
-        """The inbox, which lives `ttl_ms` milliseconds more."""
+    async def read(self, viewer_id: str, most: int, ttl_ms: int) -> Inbox | None:
+        """The `most` newest of the inbox, which lives `ttl_ms` milliseconds more."""
         box = self._box(viewer_id)
         if box is None or box.note is None:
             return None
         box.until_ms = self._clock() + ttl_ms
-        return Inbox(box.note, _newest_first(box.videos))
+        return Inbox(box.note, _newest_first(box.videos)[:most])
 
     async def delete(self, viewers: Sequence[str]) -> None:
         """Forget the inboxes."""

@@ -17,7 +17,7 @@ class Inbox:
 
 
 class Inboxes(Protocol):
-    """The newest videos for each viewer who has an inbox; each keeps the `most` newest."""
+    """The newest videos for each viewer who has an inbox; each keeps the `most` newest, and may keep some more."""
 
     async def push(self, viewers: Sequence[str], videos: Mapping[str, int], most: int) -> list[str]:
         """Put videos (upload time by id) into the inboxes that exist, and only there; the viewers who have one."""
@@ -33,8 +33,8 @@ class Inboxes(Protocol):
         """Add videos and let it be read, unless another began in its place."""
         ...
 
-    async def read(self, viewer_id: str, ttl_ms: int) -> Inbox | None:
-        """The inbox, which lives `ttl_ms` milliseconds more; None where there is none that was filled."""
+    async def read(self, viewer_id: str, most: int, ttl_ms: int) -> Inbox | None:
+        """The `most` newest of the inbox, which lives `ttl_ms` milliseconds more; None where none was filled."""
         ...
 
     async def delete(self, viewers: Sequence[str]) -> None:

@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     trending_mode: Literal["spec", "literal"] = Field(
         "spec", description="mode of Trending where none is asked: spec (distinct viewers) or literal (raw increments)"
     )
+    fanout_push_below: int = Field(1_000, ge=0, description="authors with fewer followers push videos to all of them")
+    fanout_active_up_to: int = Field(
+        10_000, ge=0, description="authors with at most so many followers push to the active ones, others to nobody"
+    )
     mlflow: str = Field("", description="MLflow's server as a URL; none: SQLite under the home")
 
     backends: Literal["embedded", "cluster"] = Field(

@@ -20,7 +20,7 @@ class AuthorRows:
     """Rows of the table by author: those that it had when it was last sorted in order of time, the few since aside."""
 
     def __init__(self, table: VideoTable) -> None:
-        self._table = table
+        self.table = table
         self._moved, self._seen = 0, 0
         self._rows, self._starts = np.zeros(0, np.int32), np.zeros(1, np.int64)
         self._fresh: dict[int, list[int]] = defaultdict(list)
@@ -38,14 +38,14 @@ class AuthorRows:
         while True:
             rows, hidden_ms = self._looked_at(authors, width)
             chosen = self._chosen(rows, limit, below)
-            enough = len(chosen) == limit and int(self._table.upload_ms[chosen[-1]]) > hidden_ms
+            enough = len(chosen) == limit and int(self.table.upload_ms[chosen[-1]]) > hidden_ms
             if enough or hidden_ms < 0:
                 return chosen
             width *= 4
 
     def place(self, row: int) -> Place:
         """The row's place."""
-        return int(self._table.upload_ms[row]), self._table.video_ids[row]
+        return int(self.table.upload_ms[row]), self.table.video_ids[row]
 
     def _looked_at(self, authors: Int32, width: int) -> tuple[Int32, int]:
         """The last `width` rows of each author and all fresh ones; the newest time of the rest, -1 for none."""
@@ -56,13 +56,13 @@ class AuthorRows:
         offsets = np.repeat(begins - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
         rows = self._rows[offsets + np.arange(lengths.sum())]
         cut = begins[begins > starts]
-        hidden_ms = int(self._table.upload_ms[self._rows[cut - 1]].max()) if len(cut) else -1
+        hidden_ms = int(self.table.upload_ms[self._rows[cut - 1]].max()) if len(cut) else -1
         fresh = [row for author in authors.tolist() for row in self._fresh.get(author, ())]
         return np.concatenate((rows, np.asarray(fresh, np.int32))), hidden_ms
 
     def _chosen(self, rows: Int32, limit: int, below: Place | None) -> Int32:
-        upload_ms = self._table.upload_ms
-        rows = rows[self._table.visibility[rows] == PUBLIC]
+        upload_ms = self.table.upload_ms
+        rows = rows[self.table.visibility[rows] == PUBLIC]
         if below is not None:
             earlier, same = rows[upload_ms[rows] < below[0]], rows[upload_ms[rows] == below[0]].tolist()
             rows = np.concatenate((earlier, np.asarray([r for r in same if self.place(r) < below], np.int32)))
@@ -73,14 +73,14 @@ class AuthorRows:
 
     def _follow(self) -> None:
         """Take in what the table grew by."""
-        if self._table.moved != self._moved or len(self._table) - len(self._rows) > _MOST_FRESH + len(self._rows) // 8:
+        if self.table.moved != self._moved or len(self.table) - len(self._rows) > _MOST_FRESH + len(self._rows) // 8:
             self._sort()
-        for row in range(self._seen, len(self._table)):
-            self._fresh[int(self._table.author[row])].append(row)
-        self._seen = len(self._table)
+        for row in range(self._seen, len(self.table)):
+            self._fresh[int(self.table.author[row])].append(row)
+        self._seen = len(self.table)
 
     def _sort(self) -> None:
-        table = self._table
+        table = self.table
         self._moved, self._seen = table.moved, len(table)
         self._rows = np.lexsort((table.upload_ms, table.author)).astype(np.int32)
         counts = np.bincount(table.author, minlength=len(table.authors))

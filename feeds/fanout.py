@@ -7,6 +7,8 @@ comes both ways is one video to them.
 """
 
 import asyncio
+import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -22,7 +24,10 @@ from core.video_table import PUBLIC, VideoTable
 from feeds.active_users import ActiveUsers
 from feeds.author_rows import AuthorRows
 
+_log = logging.getLogger(__name__)
 _AT_ONCE: Final = 16  # authors
+_SAY_EVERY_S: Final = 60.0
+_SAID: Final = ("videos", "followers", "inboxes", "raised", "lowered")
 TIERS: Final = {PUSH: "push", ACTIVE: "active", PULL: "pull"}
 
 
@@ -94,10 +99,9 @@ class Fanout:
     active: ActiveUsers
     emit: Callable[[Sequence[FeedUpdate]], Awaitable[None]]
     metrics: dict[str, TierMetrics] = field(default_factory=lambda: {name: TierMetrics() for name in TIERS.values()})
-    rows: AuthorRows = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.rows = AuthorRows(self.catalogue.table)
+    _rows: AuthorRows | None = None
+    _said: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    _say_s: float = 0.0
 
     async def deliver(self, partition: int, first: int, last: int, changed: Mapping[str, int]) -> None:
         """Push what the messages first..last changed: video ids with the offset of the last message that did.
@@ -113,6 +117,16 @@ class Fanout:
         authors = list(self._by_author(changed).items())
         for start in range(0, len(authors), _AT_ONCE):
             await asyncio.gather(*(self._author(*one) for one in authors[start : start + _AT_ONCE]))
+
+    def say(self) -> None:
+        """Log what was done for each tier, once a minute where there is news."""
+        now_s = time.monotonic()
+        done = {name: tuple(getattr(tier, field) for field in _SAID) for name, tier in self.metrics.items()}
+        if done != self._said and now_s >= self._say_s:
+            self._said, self._say_s = done, now_s + _SAY_EVERY_S
+            for name, counts in done.items():
+                told = ", ".join(f"{count:,} {word}" for word, count in zip(_SAID, counts, strict=True))
+                _log.info("Fan-out, tier %s: %s", name, told)
 
     def _by_author(self, video_ids: Mapping[str, int]) -> dict[str, list[int]]:
         table = self.catalogue.table
@@ -147,7 +161,9 @@ class Fanout:
         if not includes(self.catalogue, await self.ledger.begun()):
             return False
         code = self.catalogue.table.authors.code(author_id)
-        newest = self.rows.newest(np.asarray([code], np.int32), self.config.inbox_videos)
+        if self._rows is None or self._rows.table is not self.catalogue.table:
+            self._rows = AuthorRows(self.catalogue.table)
+        newest = self._rows.newest(np.asarray([code], np.int32), self.config.inbox_videos)
         await self._push(author_id, await self._recipients(author_id, wanted), newest.tolist(), [])
         lowered = await self.ledger.lower(author_id, held.word, wanted)
         self.metrics[TIERS[wanted]].lowered += lowered

@@ -47,7 +47,8 @@ class FanoutWork:
         await self._fanout.deliver(self._partition, entries[0].offset, entries[-1].offset, changed)
 
     async def tick(self) -> None:
-        """Nothing falls due."""
+        """Say now and then what was done for each tier."""
+        self._fanout.say()
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -60,7 +60,9 @@ class FollowingInbox:
 
     async def newest(self, viewer_id: str, authors: Sequence[str], limit: int, below: Place | None) -> Int32:
         """The newest public videos of these authors below a place, in strict order. [<= limit] int32"""
-        reading = asyncio.gather(self.inboxes.read(viewer_id, self.config.idle_ms), self.ledger.rules(authors))
+        config = self.config
+        inbox_read = self.inboxes.read(viewer_id, config.inbox_videos, config.idle_ms)
+        reading = asyncio.gather(inbox_read, self.ledger.rules(authors))
         try:
             inbox, rules = await asyncio.wait_for(reading, self.deadline_ms / 1000)
         except (Unavailable, TimeoutError):
@@ -73,7 +75,7 @@ class FollowingInbox:
         tiers = zip(authors, rules.tiers, strict=True)
         aside = [author for author, tier in tiers if not _held(note, rules, author, tier.tier)]
         rows = self._merged(self._in(inbox, authors, below), aside, limit, below)
-        if len(inbox.videos) >= self.config.inbox_videos:
+        if len(inbox.videos) >= config.inbox_videos:
             least_ms = inbox.videos[-1][1]
             if len(rows) < limit or self.catalogue.table.upload_ms[rows[-1]] <= least_ms:
                 if below is None:

@@ -23,9 +23,9 @@ from features.definitions import schema_hash
 from features.state import FeatureState
 from feeds.bundle import Bundle, load_bundle
 from feeds.config import ForYouConfig
-from feeds.cursor import BoardPlaceSigner, CursorSigner, TimePlaceSigner
+from feeds.cursor import BoardPlaceSigner, CursorSigner
 from feeds.explain import explain
-from feeds.following import FollowingFeed, FollowingParts
+from feeds.following import FollowingFeed
 from feeds.for_you import ForYouFeed, ForYouParts, settle
 from feeds.hydrate import Readers
 from feeds.intake import EventIntake, IntakeConfig
@@ -37,6 +37,8 @@ from feeds.trending.boards import Boards, CountsSource
 from feeds.trending.config import TrendingConfig
 from feeds.trending.feed import TrendingFeed, TrendingParts
 from feeds.views import Views
+from foryou.following import following_feed
+from foryou.keys import cursor_key
 from foryou.live import Live
 from foryou.stores import Stores, open_stores
 from serving.app import create_app
@@ -202,7 +204,7 @@ def _warm_up(p: Product) -> None:
 def _wire(p: Product) -> None:
     stores, settings = p.stores, p.settings
     readers = Readers(stores.features, stores.history, stores.tables, stores.slates, stores.known, stores.users)
-    p.following = _following(p, readers)
+    p.following = following_feed(p, readers)
     p.trends = stores.trends(p.clock)
     p.trending = _trending(p, readers)
     p.feed = ForYouFeed(
@@ -231,23 +233,6 @@ def _wire(p: Product) -> None:
         IntakeConfig(),
         _stamp_of(p),
         in_turn=stores.applies,
-    )
-
-
-def _following(p: Product, readers: Readers) -> FollowingFeed:
-    settings = p.settings
-    return FollowingFeed(
-        FollowingParts(
-            readers=readers,
-            views=Views(readers, p.stores.videos, p.state, settings.hydrate_deadline_ms),
-            state=p.state,
-            signer=TimePlaceSigner(cursor_key(settings.keys), "following"),
-            refresh=lambda: p.live.refresh(),
-            clock=p.clock,
-            later=p.later,
-            deadline_ms=settings.hydrate_deadline_ms,
-            cursor_ttl_ms=settings.cursor_ttl_s * 1000,
-        )
     )
 
 
@@ -282,16 +267,6 @@ def _stamp_of(p: Product) -> Callable[[str], Awaitable[tuple[str, int]]]:
 def _length(state: FeatureState, video_id: str) -> int | None:
     row = state.table.row(video_id)
     return int(state.table.length_ms[row]) if row >= 0 else None
-
-
-def cursor_key(folder: Path) -> bytes:
-    """The secret under which cursors are signed; made on first use."""
-    path = folder / "cursor.key"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
-    return path.read_bytes()
 
 
 def champion_folder(bundles: Path) -> Path:

@@ -41,6 +41,7 @@ from feeds.known_ids import RecognisingSink
 from feeds.last_known import KnownUsers, LastKnownRelations
 from feeds.shared_slates import SharedSlates, SlateShipper
 from feeds.trending.published import PublishedTrends
+from foryou.cluster_fanout import following_inbox
 from foryou.cluster_live import ClusterLive
 from foryou.cluster_work import run_until, worker_of
 from foryou.live import Live
@@ -109,6 +110,7 @@ class Cluster:
             users=KnownUsers(tables, self.clock),
             trends=lambda clock: PublishedTrends(cache, self._partitions, settings.hydrate_deadline_ms / 1000),
             cache=cache,
+            inbox=partial(following_inbox, self),
             cluster=self,
         )
 

@@ -20,12 +20,14 @@ from features.stream.snapshots import Snapshots
 from features.stream.viewer_stage import Inlet
 from features.stream.worker import Role, Worker
 from feeds.trending.work import TrendPlaces, TrendWorkConfig, trending
+from foryou.cluster_fanout import fanout_makers
 
 if TYPE_CHECKING:
     from foryou.cluster import Cluster
 
-ROLES: Final = ("catalogue", "viewers", "counters", "history", "relations", "uploads", "trending", "archive")
-_COUNTING: Final = {"viewers", "counters"}
+FANOUT: Final = ("fanout", "unfollows", "active")
+ROLES: Final = ("catalogue", "viewers", "counters", "history", "relations", "uploads", "trending", "archive", *FANOUT)
+_CATALOGUED: Final = {"viewers", "counters", "fanout"}
 
 
 def roles_of(names: Sequence[str]) -> list[str]:
@@ -40,7 +42,7 @@ def worker_of(cluster: "Cluster", names: Sequence[str]) -> Worker:
     wanted = roles_of(names)
     inlet = Inlet(cluster.messages, cluster.catalogue, cluster.clock)
     made = _makers(cluster, inlet)
-    return Worker({name: made[name]() for name in wanted}, inlet if _COUNTING & set(wanted) else None)
+    return Worker({name: made[name]() for name in wanted}, inlet if _CATALOGUED & set(wanted) else None)
 
 
 def _makers(cluster: "Cluster", inlet: Inlet) -> dict[str, Callable[[], Role]]:
@@ -67,6 +69,7 @@ def _makers(cluster: "Cluster", inlet: Inlet) -> dict[str, Callable[[], Role]]:
         "uploads": lambda: worker.applied(log, "uploads", VIDEO_PROCESSED, totals.apply, config),
         "trending": lambda: trending(log, trends, config, TrendWorkConfig()),
         "archive": lambda: Archiver(log, cluster.blobs, cluster.clock),
+        **fanout_makers(cluster, config),
     }
 
 

@@ -32,6 +32,7 @@ from features.definitions import schema_hash
 from features.processor import Processor, ReadModels
 from features.state import FeatureState
 from feeds.bundle import restore_words
+from feeds.following_inbox import FollowingInbox
 from feeds.last_known import KnownUsers, LastKnownRelations
 from feeds.trending.boards import CountsSource
 from feeds.trending.config import TrendingConfig
@@ -72,6 +73,7 @@ class Stores:
     users: KnownUsers | None = None
     slate_log: SlateLog | None = None
     cache: Bytes | None = None
+    inbox: Callable[[Callable[[Awaitable[None]], None], Callable[[str], None]], FollowingInbox] | None = None
 
     async def imported(self, told: Progress) -> None:
         """After an import: nothing is to be done where it wrote the log itself."""

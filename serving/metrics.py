@@ -52,6 +52,13 @@ class Metrics:
         )
         self._events = Counter("foryou_events", "Reported events, by verdict.", ("status",), registry=registry)
 
+        self._following = Counter(
+            "foryou_following_pages",
+            "Following pages of a cluster, by the way on which they came.",
+            ("way",),
+            registry=registry,
+        )
+
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request under its route template."""
         self._requests.labels(route, str(status)).observe(seconds)
@@ -67,6 +74,10 @@ class Metrics:
     def degraded(self, part: str) -> None:
         """Count one page that was served without a part."""
         self._degraded.labels(part).inc()
+
+    def following(self, way: str) -> None:
+        """Count one Following page: inbox, mixed, pulled, built (there was none to trust) or away."""
+        self._following.labels(way).inc()
 
     def event(self, status: str) -> None:
         """Count one reported event."""

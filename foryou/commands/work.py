@@ -23,6 +23,7 @@ def group() -> typer.Typer:
     app.callback()(lambda: None)
     app.command()(features)
     app.command()(trending)
+    app.command()(fanout)
     return app
 
 
@@ -30,8 +31,8 @@ def features(
     role: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this role: catalogue, viewers, counters, history, relations, uploads, trending, archive;"
-            " all without.",
+            help="Only this role: catalogue, viewers, counters, history, relations, uploads, trending, archive, fanout,"
+            " unfollows, active; all without.",
             show_default=False,
         ),
     ] = None,
@@ -52,6 +53,16 @@ def trending(home: HomeOption = None) -> None:
     Example: foryou work trending
     """
     asyncio.run(_work(_of_a_cluster(settings_of(home=home)), ("trending",)))
+
+
+def fanout(home: HomeOption = None) -> None:
+    """Push new videos to followers' inboxes, as `foryou work features` with the roles fanout, unfollows and active.
+
+    Example: foryou work fanout
+    """
+    from foryou.cluster_work import FANOUT
+
+    asyncio.run(_work(_of_a_cluster(settings_of(home=home)), FANOUT))
 
 
 def _of_a_cluster(settings: "Settings") -> "Settings":

@@ -28,20 +28,29 @@ class InboxesContract(OneLoop):
         run(self._built(inboxes, "bo{}", {"v1": 5}))
         held = run(inboxes.push(["ann", "nobody", "bo{}"], {"v2": 7}, 3))
         assert sorted(held) == ["ann", "bo{}"]
-        assert run(inboxes.read("ann", LIFE_MS)) == Inbox(b"note", [("v2", 7)])
-        assert run(inboxes.read("bo{}", LIFE_MS)) == Inbox(b"note", [("v2", 7), ("v1", 5)])
-        assert run(inboxes.read("nobody", LIFE_MS)) is None
+        assert run(inboxes.read("ann", 3, LIFE_MS)) == Inbox(b"note", [("v2", 7)])
+        assert run(inboxes.read("bo{}", 3, LIFE_MS)) == Inbox(b"note", [("v2", 7), ("v1", 5)])
+        assert run(inboxes.read("nobody", 3, LIFE_MS)) is None
 
     def test_an_inbox_keeps_the_newest_and_ties_by_id_downwards(self, run: Run, inboxes: Inboxes) -> None:
         run(self._built(inboxes, "ann", {"v5": 5, "v1": 1, "v3": 3}))
         run(inboxes.push(["ann"], {"v2": 2, "w5": 5}, 3))
-        assert run(inboxes.read("ann", LIFE_MS)) == Inbox(b"note", [("w5", 5), ("v5", 5), ("v3", 3)])
+        assert run(inboxes.read("ann", 3, LIFE_MS)) == Inbox(b"note", [("w5", 5), ("v5", 5), ("v3", 3)])
+
+    def test_an_inbox_stays_bounded_however_much_is_pushed(self, run: Run, inboxes: Inboxes) -> None:
+        run(self._built(inboxes, "ann", {}))
+        for number in range(40):
+            run(inboxes.push(["ann"], {f"v{number}": number}, 3))
+        kept = run(inboxes.read("ann", 40, LIFE_MS)).videos
+        assert kept[:3] == [("v39", 39), ("v38", 38), ("v37", 37)]
+        assert kept == [(f"v{39 - place}", 39 - place) for place in range(len(kept))]
+        assert len(kept) < 12
 
     def test_a_second_push_changes_nothing(self, run: Run, inboxes: Inboxes) -> None:
         run(self._built(inboxes, "ann", {"v1": 1, "v2": 2}))
         for _ in range(2):
             assert run(inboxes.push(["ann"], {"v0": 0, "v3": 3}, 2)) == ["ann"]
-            assert run(inboxes.read("ann", LIFE_MS)) == Inbox(b"note", [("v3", 3), ("v2", 2)])
+            assert run(inboxes.read("ann", 2, LIFE_MS)) == Inbox(b"note", [("v3", 3), ("v2", 2)])
 
     def test_a_push_of_nothing_says_who_has_an_inbox(self, run: Run, inboxes: Inboxes) -> None:
         run(self._built(inboxes, "ann", {"v1": 1}))
@@ -49,35 +58,35 @@ class InboxesContract(OneLoop):
 
     def test_what_is_pushed_while_it_is_built_is_there_when_it_is_filled(self, run: Run, inboxes: Inboxes) -> None:
         run(inboxes.begin("ann", "t1", LIFE_MS))
-        assert run(inboxes.read("ann", LIFE_MS)) is None
+        assert run(inboxes.read("ann", 3, LIFE_MS)) is None
         assert run(inboxes.push(["ann"], {"v9": 9}, 3)) == ["ann"]
         run(inboxes.fill("ann", "t1", b"note", {"v1": 1}, 3, LIFE_MS))
-        assert run(inboxes.read("ann", LIFE_MS)) == Inbox(b"note", [("v9", 9), ("v1", 1)])
+        assert run(inboxes.read("ann", 3, LIFE_MS)) == Inbox(b"note", [("v9", 9), ("v1", 1)])
 
     def test_of_two_who_build_the_later_one_counts(self, run: Run, inboxes: Inboxes) -> None:
         run(self._built(inboxes, "ann", {"v1": 1}))
         run(inboxes.begin("ann", "t1", LIFE_MS))
         run(inboxes.begin("ann", "t2", LIFE_MS))
         run(inboxes.fill("ann", "t1", b"first", {"v1": 1}, 3, LIFE_MS))
-        assert run(inboxes.read("ann", LIFE_MS)) is None
+        assert run(inboxes.read("ann", 3, LIFE_MS)) is None
         run(inboxes.fill("ann", "t2", b"\0second", {"v2": 2}, 3, LIFE_MS))
-        assert run(inboxes.read("ann", LIFE_MS)) == Inbox(b"\0second", [("v2", 2)])
+        assert run(inboxes.read("ann", 3, LIFE_MS)) == Inbox(b"\0second", [("v2", 2)])
 
     def test_a_forgotten_inbox_is_gone_and_cannot_be_filled(self, run: Run, inboxes: Inboxes) -> None:
         run(inboxes.begin("ann", "t1", LIFE_MS))
         run(inboxes.delete(["ann", "nobody"]))
         run(inboxes.fill("ann", "t1", b"note", {"v1": 1}, 3, LIFE_MS))
-        assert run(inboxes.read("ann", LIFE_MS)) is None
+        assert run(inboxes.read("ann", 3, LIFE_MS)) is None
         assert run(inboxes.push(["ann"], {"v1": 1}, 3)) == []
 
     def test_an_inbox_lives_from_its_last_reading(self, run: Run, inboxes: Inboxes) -> None:
         run(self._built(inboxes, "ann", {"v1": 1}, life_ms=200))
-        assert run(inboxes.read("ann", 600)) is not None
+        assert run(inboxes.read("ann", 3, 600)) is not None
         run(self.wait(350))
         assert run(inboxes.push(["ann"], {"v2": 2}, 3)) == ["ann"]
         run(self.wait(400))
         assert run(inboxes.push(["ann"], {"v3": 3}, 3)) == []
-        assert run(inboxes.read("ann", LIFE_MS)) is None
+        assert run(inboxes.read("ann", 3, LIFE_MS)) is None
 
     def test_thousands_are_reached_in_one_push(self, run: Run, inboxes: Inboxes) -> None:
         viewers = [f"u{number}" for number in range(1_500)]

@@ -128,6 +128,10 @@ class World:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
+    async def new_ledger(self):
+        """The ledger is lost."""
+        self.ledger.port = MemoryLedger(self.clock, self.name)
+
     # what people do
 
     def publish(self, author, upload_ms=None, video=None):

@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from backends.memory_fanout import MemoryLedger
 from core.errors import Unavailable
 from core.fanout import ACTIVE, PULL, PUSH
 from core.log import partition_of
@@ -61,14 +60,15 @@ async def _mishap(world):
     if choice == 0:
         world.start_again()
     elif choice == 1:
-        world.ledger.port = MemoryLedger(world.clock, world.name)
+        await world.new_ledger()
     elif choice == 2:
         await world.inboxes.delete([f"u{world.rng.randrange(world.viewers)}"])
     else:
         world.inboxes.breaks = world.ledger.breaks = world.rng.choice([0, 0, 10])
 
 
-async def _history(world, rounds):
+async def history(world, rounds):
+    """Rounds of people and processes at once; after each, when all is done, every page is right."""
     for _ in range(rounds):
         for _ in range(world.rng.randrange(15)):
             await _person_acts(world)
@@ -88,7 +88,7 @@ async def _quietly(act):
 @pytest.mark.parametrize("seed", range(8))
 def test_pages_equal_the_oracle_under_random_histories(tmp_path, seed):
     world = World(tmp_path, seed)
-    lived(_history(world, 12))
+    lived(history(world, 12))
     # The history went through all that it was to try.
     ways = Counter(world.ways)
     assert min(ways[INBOX], ways[MIXED], ways[PULLED]) > 3
