@@ -22,7 +22,9 @@ from features.stream.snapshots import Snapshots
 from features.stream.viewer_stage import Inlet
 from features.stream.worker import Worker, counters, history, registrar, relations, viewers
 
-CONFIG = StageConfig(batch=40, poll=80, wait_ms=5, commit_every_s=0.02, first_retry_s=0.01, most_retry_s=0.05)
+CONFIG = StageConfig(
+    batch=40, poll=80, wait_ms=5, counts_apart_s=0.05, commit_every_s=0.02, first_retry_s=0.01, most_retry_s=0.05
+)
 KEPT = KeptConfig(hot_bytes=1 << 20, snapshot_every_s=0.2, publish_every_s=0.05, replaced_s=1.0)
 
 
