@@ -26,7 +26,7 @@ from training.pipeline import train
 VIEWERS, VIDEOS, IMPRESSIONS, DAYS = 300, 1_500, 15_000, 7
 NOW_MS = EPOCH_MS + DAYS * DAY_MS + 3_600_000
 FEED, EVENTS, EXPLAIN = "/api/v1/feed/for-you", "/api/v1/events", "/api/v1/feed/explain"
-NEEDED = ("log.db", "tables.db", "state.db", "slates.db")
+NEEDED = ("log.db", "tables.db", "state.db", "slates.db", "trending.db")
 
 
 def build(home):
@@ -45,6 +45,7 @@ def build(home):
             data = await load_log(stores.log, stores.videos, stores.tables)
             train(data, config, home, NOW_MS)
             await stores.features.write(data.driver.packed(0), data.applied_offset)
+            await stores.trends(lambda: NOW_MS).advance()
         finally:
             stores.close()
 
