@@ -28,10 +28,14 @@ _LEAST, _SPAN = -(1 << 63), 1 << 64
 
 
 class SqliteTrendState:
-    """Counts in a SQLite file that other processes may share; where one holds `lock`, it is let go at the end."""
+    """Counts in a SQLite file that other processes may share.
 
-    def __init__(self, database: Database, lock: int | None = None) -> None:
-        self._database, self._lock = database, lock
+    Where one alone has it, it holds a `lock`, which is let go at the end, and up to `waiting_bytes` of event ids may
+    wait in the file as they came before they go to their table together.
+    """
+
+    def __init__(self, database: Database, lock: int | None = None, waiting_bytes: int = 0) -> None:
+        self._database, self._lock, self._waiting_bytes = database, lock, waiting_bytes
         database.create(_SCHEMA)
         self._partition: SqlitePartitionState | None = None
         self._codes: dict[str, int] = {}
@@ -46,7 +50,7 @@ class SqliteTrendState:
     def _place(self) -> SqlitePartitionState:
         """Offset and event ids, which this file has as any state of a partition."""
         if self._partition is None:
-            self._partition = SqlitePartitionState(self._database, lock=self._lock)
+            self._partition = SqlitePartitionState(self._database, lock=self._lock, waiting_bytes=self._waiting_bytes)
         return self._partition
 
     def position(self) -> int:
@@ -166,7 +170,7 @@ class SqliteTrendStates(SqlitePartitionStates):
         lock = self._locked(name)
         try:
             database = Database(self._file(name), durable=False, remedy=_REMEDY, cache_bytes=self._cache_bytes)
-            return SqliteTrendState(database, lock)
+            return SqliteTrendState(database, lock, self._waiting_bytes)
         except BaseException:
             os.close(lock)
             raise

@@ -6,7 +6,7 @@ sum of any last hours is the number of distinct viewers in them, for every lengt
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, cast
 
 from core.events import AnyEvent, Event, Impression, Like, Share, Unlike, Watch
 from core.ports import Record
@@ -17,7 +17,8 @@ _DAY_MS: Final = 24 * HOUR_MS
 _KIND: Final[Mapping[type[Event], int]] = {Watch: VIEW, Like: LIKE, Unlike: LIKE, Share: SHARE}
 _POINTS: Final = 3  # where a sum has its raw points, after the three kinds
 _KEEP_IDS_MS: Final = 8 * _DAY_MS
-_Act = tuple[int, Watch | Like | Unlike | Share]  # a counted event with its mark's key
+_Counted = Watch | Like | Unlike | Share
+_Act = tuple[int, _Counted]  # with its mark's key
 
 
 class TrendCounting:
@@ -111,8 +112,8 @@ def taken_ms(event: Event) -> int:
 
 def _act(event: AnyEvent, after: int) -> _Act | None:
     """The event with its mark's key where it counts for a video in an hour after `after`."""
-    if not isinstance(event, Watch | Like | Unlike | Share):
+    kind = _KIND.get(type(event))
+    if kind is None or min(event.time_ms, taken_ms(event)) // HOUR_MS <= after:
         return None
-    if min(event.time_ms, taken_ms(event)) // HOUR_MS <= after:
-        return None
-    return mark_key(event.viewer_id, event.video_id, _KIND[type(event)]), event
+    acted = cast(_Counted, event)
+    return mark_key(acted.viewer_id, acted.video_id, kind), acted
