@@ -105,11 +105,11 @@ def continue_heads(
 ) -> RankingFit:
     """More trees for every head from the new rows, stopped and calibrated on the newest of them; `weights` [rows] weigh
     the first part."""
-    heads = {head.name: _few_rounds(head, own) for head in config.heads}
+    train, valid = parts_of(rows, split)
+    heads = {head.name: _few_rounds(head, own) for head in config.heads_for(len(train))}
     foreign = set(ranker.heads) - set(heads)
     if foreign:
         raise CannotContinue(f"it has heads that this build does not train ({', '.join(sorted(foreign))})")
-    train, valid = parts_of(rows, split)
     matrix = partial(ranker_matrix, rows, cross=cross, records=records)
     codes = codes_of(matrix, train, ranker.bins), codes_of(matrix, valid, ranker.bins)
     train_labels, valid_labels = ({name: label[part] for name, label in rows.labels.items()} for part in (train, valid))
