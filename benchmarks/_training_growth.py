@@ -179,7 +179,7 @@ def heads(driver: BatchDriver, rows: int, room: Room, parts: Parts) -> int:
     valid = found.select(watched & (found.time_ms >= split.valid_from_ms))
     with parts.part("heads: rows to codes"):
         bins = SharedBins.fit(found.matrix(train[:: max(1, len(train) // 200_000)]))
-        codes = [codes_of(found.matrix, index, bins) for index in (train, valid)]
+        codes = [codes_of(found.matrix, index, bins, room) for index in (train, valid)]
     labels = [{"long_view": found.labels["long_view"][index]} for index in (train, valid)]
     weights = None if sample.weights is None else sample.weights[train]
     head = HeadConfig(name="long_view", rounds=ROUNDS, early_stopping_rounds=0)

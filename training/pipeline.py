@@ -77,7 +77,7 @@ def fit(
     # Weights that are all alike say nothing, and LightGBM is steadier without any.
     weights = logged.weights if logged is not None else sample.weights
     weights = None if weights is None or np.ptp(weights) == 0 else weights
-    ranking = fit_ranking(rows, split, cross, data.driver.records, config, progress, weights)
+    ranking = fit_ranking(rows, split, cross, data.driver.records, config, progress, weights, Room(scratch))
     blend = validation_blend(rows, ranking.valid_index, watches, table, early, split.valid_from_ms, config.seed)
     progress("blend of the sources", 1, 1)
     serving = early

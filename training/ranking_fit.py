@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from core.arrays import Array, Float32
+from core.room import MEMORY, Room
 from features.dataset import Rows
 from features.definitions import NAMES
 from feeds.bundle import RANKER_NAMES
@@ -43,9 +44,9 @@ def ranker_matrix(rows: Rows, index: Array, cross: CrossFeatures, records: Array
     return out
 
 
-def codes_of(matrix: Matrix, index: Array, bins: SharedBins) -> Codes:
+def codes_of(matrix: Matrix, index: Array, bins: SharedBins, room: Room = MEMORY) -> Codes:
     """Codes of impressions in chunks, so that the floats are never all in memory. [index, names] uint8"""
-    out = np.empty((len(index), bins.features), np.uint8)
+    out = room.empty((len(index), bins.features), np.uint8)
     for start in range(0, len(index), _CHUNK):
         part = index[start : start + _CHUNK]
         out[start : start + len(part)] = bins.codes(matrix(part))
@@ -60,6 +61,7 @@ def fit_ranking(
     config: TrainConfig,
     progress: Progress,
     weights: Array | None = None,
+    room: Room = MEMORY,
 ) -> RankingFit:
     """Heads on [heads_from, valid_from), stopped and calibrated on [valid_from, test_from); `weights` [rows] weigh
     the first part."""
@@ -70,7 +72,7 @@ def fit_ranking(
     if len(train) > config.max_head_rows:
         train = np.sort(rng.choice(train, config.max_head_rows, replace=False))
     matrix = partial(ranker_matrix, rows, cross=cross, records=records)
-    return fit_heads(matrix, rows.labels, train, valid, config, progress, weights)
+    return fit_heads(matrix, rows.labels, train, valid, config, progress, weights, room=room)
 
 
 def fit_heads(
@@ -82,6 +84,7 @@ def fit_heads(
     progress: Progress = silent,
     weights: Array | None = None,
     names: Collection[str] = (),
+    room: Room = MEMORY,
 ) -> RankingFit:
     """All heads of `config`, or those of `names`, on rows `train`, stopped and calibrated on `valid`.
 
@@ -89,7 +92,7 @@ def fit_heads(
     rng = np.random.default_rng(config.seed)
     sample = np.sort(rng.choice(train, min(len(train), _BIN_SAMPLE), replace=False))
     bins = SharedBins.fit(matrix(sample))
-    train_codes, valid_codes = codes_of(matrix, train, bins), codes_of(matrix, valid, bins)
+    train_codes, valid_codes = (codes_of(matrix, index, bins, room) for index in (train, valid))
     valid_labels = {name: label[valid] for name, label in labels.items()}
     heads = tuple(head for head in config.heads_for(len(train)) if not names or head.name in names)
 
