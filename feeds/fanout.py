@@ -164,7 +164,8 @@ class Fanout:
         if self._rows is None or self._rows.table is not self.catalogue.table:
             self._rows = AuthorRows(self.catalogue.table)
         newest = self._rows.newest(np.asarray([code], np.int32), self.config.inbox_videos)
-        await self._push(author_id, await self._recipients(author_id, wanted), newest.tolist(), [])
+        videos = {video_id: upload_ms for upload_ms, video_id in map(self._rows.place, newest.tolist())}
+        await self.inboxes.push(await self._recipients(author_id, wanted), videos, self.config.inbox_videos)
         lowered = await self.ledger.lower(author_id, held.word, wanted)
         self.metrics[TIERS[wanted]].lowered += lowered
         return lowered

@@ -42,7 +42,7 @@ redis.call('ZREMRANGEBYRANK', KEYS[1], ARGV[4], '-2')
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
 """
-_SLACK: Final = 8  # with the token a set of 100 stays under the 128 members that Redis keeps packed
+_SLACK: Final = 20  # with the token a set of 100 stays under the 128 members that Redis keeps packed
 _AT_ONCE: Final = 500  # keys of one call: some milliseconds, in which the node does nothing else
 _TOKEN: Final = "\0"
 
