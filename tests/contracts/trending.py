@@ -14,7 +14,7 @@ from backends.sqlite.database import Database
 from backends.sqlite.message_log import SqliteMessageLog
 from backends.sqlite.trend_state import SqliteTrendStates
 from core.events import VIEWER_EVENTS, encode
-from core.log import Message
+from core.log import Message, MessageLog
 from core.ports import Bytes
 from core.topics import TOPICS, USER_INTERACTION
 from core.trends import HOUR_MS
@@ -67,10 +67,10 @@ class MortalStates(Mortal):
 class Town:
     """A log with a story, the hosts of its workers, and what is published of them."""
 
-    def __init__(self, folder: Path, cache: Bytes, seed: int) -> None:
+    def __init__(self, folder: Path, cache: Bytes, seed: int, log: MessageLog | None = None) -> None:
         self.folder, self.cache = folder, cache
         names = {USER_INTERACTION: PARTITIONS, TOPICS[USER_INTERACTION].dead_letters: 1}
-        self.log = SqliteMessageLog(Database(folder / "log.db", durable=False), names, lease_ms=400)
+        self.log = log or SqliteMessageLog(Database(folder / "log.db", durable=False), names, lease_ms=400)
         self.events, self.now_ms = story(seed)
         self.told = [event for event in self.events if isinstance(event, VIEWER_EVENTS)]
         self.table: VideoTable = catalogue(self.events)
