@@ -11,6 +11,7 @@ from backends.memory_fanout import MemoryInboxes, MemoryLedger
 from backends.sqlite.database import Database
 from backends.sqlite.followers import SqliteFollowers
 from backends.sqlite.tables import SqliteTables
+from core.catalogue import Relations
 from core.errors import Unavailable
 from core.events import Follow, Unfollow, VideoPublished, VideoRemoved, VideoUpdated
 from core.log import partition_of
@@ -19,6 +20,7 @@ from core.video_table import PUBLIC, VideoTable
 from feeds.active_users import ActiveConfig, ActiveUsers
 from feeds.author_rows import AuthorRows
 from feeds.fanout import Fanout, FanoutConfig
+from feeds.following import followed
 from feeds.following_inbox import FollowingInbox
 
 START_MS = 1_700_000_000_000
@@ -86,6 +88,7 @@ class World:
         self.now_ms, self.numbers = START_MS, itertools.count(1)
         self.offsets, self.delivered = {0: 0, 1: 0}, {0: 0, 1: 0}
         self.follows = {f"u{n}": {} for n in range(self.viewers)}
+        self.blocks = {viewer: set() for viewer in self.follows}
         self.relations, self.related, self.forgotten = [], 0, 0
         database = Database(self.folder / f"w{self.seed}.db", durable=False)
         self.tables, self.followers = SqliteTables(database), SqliteFollowers(database)
@@ -215,8 +218,13 @@ class World:
     # what is seen
 
     async def page(self, viewer, limit=4, below=None):
-        rows = await self.reader.newest(viewer, list(self.follows[viewer]), limit, below)
+        rows = await self.reader.newest(viewer, self.shown(viewer), limit, below)
         return [self.rows.place(row) for row in rows.tolist()]
+
+    def shown(self, viewer):
+        """The authors whose videos the viewer may see."""
+        relations = Relations(follows=tuple(self.follows[viewer]), blocked=tuple(self.blocks[viewer]))
+        return followed(relations)
 
     async def pages(self, viewer, limit=4):
         """Every page to the end."""
@@ -233,7 +241,7 @@ class World:
             (
                 (int(table.upload_ms[row]), video)
                 for row, video in enumerate(table.video_ids)
-                if table.visibility[row] == PUBLIC and table.authors.words[table.author[row]] in self.follows[viewer]
+                if table.visibility[row] == PUBLIC and table.authors.words[table.author[row]] in self.shown(viewer)
             ),
             reverse=True,
         )
