@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,9 +39,9 @@ STAR: Final = "star"
 class Crowd:
     """A million followers, whom nobody may list."""
 
-    async def count(self, author_id: str) -> int:
+    async def counts(self, author_ids: Sequence[str]) -> list[int]:
         """How many."""
-        return FOLLOWERS
+        return [FOLLOWERS for _ in author_ids]
 
     async def followers(self, author_id: str) -> list[str]:
         """Never asked for."""

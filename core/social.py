@@ -114,8 +114,8 @@ class Totals(Protocol):
 class Followers(Protocol):
     """Who follows an author."""
 
-    async def count(self, author_id: str) -> int:
-        """How many do."""
+    async def counts(self, author_ids: Sequence[str]) -> list[int]:
+        """How many follow each, in the order asked for."""
         ...
 
     async def followers(self, author_id: str) -> list[str]:

@@ -25,7 +25,7 @@ from feeds.active_users import ActiveUsers
 from feeds.author_rows import AuthorRows
 
 _log = logging.getLogger(__name__)
-_AT_ONCE: Final = 16  # authors
+_AT_ONCE: Final = 4  # authors
 _SAY_EVERY_S: Final = 60.0
 _SAID: Final = ("videos", "followers", "inboxes", "raised", "lowered")
 TIERS: Final = {PUSH: "push", ACTIVE: "active", PULL: "pull"}
@@ -114,9 +114,15 @@ class Fanout:
             await self.catalogue.advance()
         if not includes(self.catalogue, needed):
             raise Unavailable("The catalogue does not have yet what is to be pushed; it is tried again.")
-        authors = list(self._by_author(changed).items())
-        for start in range(0, len(authors), _AT_ONCE):
-            await asyncio.gather(*(self._author(*one) for one in authors[start : start + _AT_ONCE]))
+        rows_of = self._by_author(changed)
+        authors = list(rows_of)
+        held = (await self.ledger.rules(authors)).tiers if authors else []
+        counts = await self.followers.counts(authors) if authors else []
+        # Whom nobody follows there is nobody to push to, and nobody to tell.
+        due = [one for one in zip(authors, held, counts, strict=True) if one[2] > 0 or one[1].tier > PUSH]
+        for start in range(0, len(due), _AT_ONCE):
+            some = due[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._author(author, rows_of[author], tier, count) for author, tier, count in some))
 
     def say(self) -> None:
         """Log what was done for each tier, once a minute where there is news."""
@@ -136,12 +142,11 @@ class Fanout:
                 grouped.setdefault(table.authors.words[table.author[row]], []).append(row)
         return grouped
 
-    async def _author(self, author_id: str, rows: Sequence[int]) -> None:
+    async def _author(self, author_id: str, rows: Sequence[int], held: Tier, followers: int) -> None:
         table = self.catalogue.table
         shown = [row for row in rows if table.visibility[row] == PUBLIC]
         gone = [row for row in rows if table.visibility[row] != PUBLIC]
-        held = (await self.ledger.rules([author_id])).tiers[0]
-        wanted = self.config.tier(await self.followers.count(author_id))
+        wanted = self.config.tier(followers)
         if wanted < held.tier and not await self._lower(author_id, held, wanted):
             wanted = held.tier
         if wanted > PUSH:

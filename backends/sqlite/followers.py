@@ -1,5 +1,7 @@
 """Followers on SQLite, from the relations that Tables keeps."""
 
+from collections.abc import Sequence
+
 from backends.sqlite.database import Database
 from backends.sqlite.tables import SCHEMA
 
@@ -13,9 +15,9 @@ class SqliteFollowers:
         self._database = database
         database.create(SCHEMA)
 
-    async def count(self, author_id: str) -> int:
-        """How many follow the author."""
-        return int(self._database.rows(f"SELECT count(*) {_STANDING}", (author_id,))[0][0])
+    async def counts(self, author_ids: Sequence[str]) -> list[int]:
+        """How many follow each, in the order asked for."""
+        return [int(self._database.rows(f"SELECT count(*) {_STANDING}", (one,))[0][0]) for one in author_ids]
 
     async def followers(self, author_id: str) -> list[str]:
         """All of them."""

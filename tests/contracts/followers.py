@@ -39,5 +39,5 @@ class FollowersContract(OneLoop):
         ]
         run(circle.tables.relate(records(*events)))
         assert sorted(run(circle.followers.followers("ann"))) == ["bo", "dee"]
-        assert [run(circle.followers.count(author)) for author in ("ann", "bo")] == [2, 0]
+        assert run(circle.followers.counts(["ann", "bo", "ann"])) == [2, 0, 2]
         assert run(circle.followers.followers("bo")) == []

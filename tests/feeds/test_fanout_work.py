@@ -119,7 +119,7 @@ def test_what_is_published_reaches_inboxes_and_those_who_listen(tmp_path):
         await _open(home, "u0", "u1")
         for viewer in ("u0", "u2"):
             await home.relate(Follow, viewer, "a0")
-        await until(lambda: _is(home.followers.count("a0"), 2))
+        await until(lambda: _is(home.followers.counts(["a0"]), [2]))
         await home.log.append(VIDEO_PROCESSED, [Message("x", b"\xc1 no event")])  # the registrar puts it aside
         await home.put(VIDEO_PROCESSED, video("v1"), video("v2", visibility="private"), video("v3", author="a1"))
         update = FeedUpdate(recipient_id="u0", video_id="v1", author_id="a0", time_ms=NOW_MS)
@@ -139,7 +139,7 @@ def test_a_worker_that_starts_again_changes_no_inbox(tmp_path):
     async def story():
         await _open(home, "u0")
         await home.relate(Follow, "u0", "a0")
-        await until(lambda: _is(home.followers.count("a0"), 1))
+        await until(lambda: _is(home.followers.counts(["a0"]), [1]))
         await home.put(VIDEO_PROCESSED, video("v1"), video("v2"))
         await until(lambda: _is(_count(home, "u0"), 2))
 
@@ -167,7 +167,7 @@ def test_an_unfollow_counts_and_forgets_the_inbox(tmp_path):
         await home.relate(Follow, "u0", "a0")
         await home.relate(Unfollow, "u0", "a0")
         await until(lambda: _is(home.inboxes.read("u0", 100, 60_000), None))
-        assert await home.followers.count("a0") == 0
+        assert await home.followers.counts(["a0"]) == [0]
         assert await home.inboxes.read("u1", 100, 60_000) is not None
 
     asyncio.run(working(home, story()))
