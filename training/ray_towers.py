@@ -51,7 +51,11 @@ def _running(workers: int) -> Iterator[int]:
         ) from error
     ours = not ray.is_initialized()
     if ours:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        except Exception as error:
+            # Ray has no class of its own for a node that does not come up, as on a machine that is overloaded.
+            raise Unavailable(f"Ray did not start ({error}); try again, or leave out --workers.") from error
     try:
         found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         if found.get("CPU", 0) < workers:
