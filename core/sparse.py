@@ -1,14 +1,9 @@
 """Records that are mostly zeros, as fewer bytes: a map of the 8-byte words that are not zero, then those words."""
 
-# numba infers the types of its functions
-# mypy: allow-untyped-defs, allow-untyped-calls
-# ruff: noqa: ANN001, ANN202
-
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numba import njit
 
 from core.errors import CorruptData
 
@@ -28,14 +23,14 @@ def squeeze(rows: Sequence[bytes]) -> list[bytes]:
     padding = b"\0" * (count * _WORD - size)
     raw = b"".join(rows) if not padding else b"".join([part for row in rows for part in (row, padding)])
     words = np.frombuffer(raw, "<i8").reshape(len(rows), count)
-    width = -(-count // 8)
-    maps, values = np.empty((len(rows), width), np.uint8), np.empty(words.size + 1, np.int64)
-    ends = (_used(words, maps, values) * _WORD).tolist()
-    kept, mapped = values.data.cast("B"), maps.tobytes()
+    used = words != 0
+    maps, width = np.packbits(used, axis=1).tobytes(), -(-count // 8)
+    values = memoryview(words[used].tobytes())
+    ends = (np.cumsum(np.count_nonzero(used, axis=1)) * _WORD).tolist()
     head = _SPARSE + size.to_bytes(4, "little")
     squeezed, start = [], 0
     for number, end in enumerate(ends):
-        squeezed.append(b"".join((head, mapped[number * width : (number + 1) * width], kept[start:end])))
+        squeezed.append(b"".join((head, maps[number * width : (number + 1) * width], values[start:end])))
         start = end
     return squeezed
 
@@ -76,24 +71,3 @@ def unsqueeze_all(rows: Sequence[bytes]) -> list[bytes]:
     words[used] = np.frombuffer(b"".join([raw[start:] for raw in rows]), "<i8")
     whole = words.reshape(-1).view(np.uint8).data
     return [bytes(whole[at : at + size]) for at in range(0, len(whole), count * _WORD)]
-
-
-@njit(cache=True, nogil=True)
-def _used(words, maps, values):
-    """Fill the maps [rows, width] and the words that are not zero [words + 1], one after the other; where those of
-    each row end. [rows] int64"""
-    rows, count = words.shape
-    ends = np.empty(rows, np.int64)
-    used = 0
-    for row in range(rows):
-        for at in range(maps.shape[1]):
-            bits = 0
-            for place in range(8 * at, min(8 * at + 8, count)):
-                word = words[row, place]
-                values[used] = word
-                here = word != 0
-                used += here
-                bits |= here << (7 - (place - 8 * at))
-            maps[row, at] = bits
-        ends[row] = used
-    return ends

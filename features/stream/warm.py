@@ -9,7 +9,6 @@ import numpy as np
 
 from core.events import VideoPublished, Watch
 from core.ports import Record
-from core.sparse import squeeze
 from core.video_table import VideoTable, Vocabulary
 from features.columns import columns_of
 from features.layout import COUNTS_DTYPE, VIEWER_DTYPE
@@ -65,4 +64,3 @@ def warm_kernels() -> None:
             counts["author"] = counts["trend"] = -1
         fresh = fresh_counts([(1, CountsBatch.of(0, 1, 1, counts))], {})
         apply_counts(fresh, np.zeros(len(fresh.keys), COUNTS_DTYPE), 1)
-    squeeze([bytes(VIEWER_DTYPE.itemsize)])
