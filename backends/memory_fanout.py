@@ -85,7 +85,7 @@ class MemoryLedger:
 
     async def begin(self, partition: int, first: int, last: int, needed: int) -> str:
         """The epoch in which these messages are pushed."""
-        read, counted = self._begun.get(partition, (-1, 0))
+        read, counted = self._begun.get(partition, (0, 0))
         if not self._epoch or read < first - 1:
             self._epoch = self._new_epoch()
         self._begun[partition] = max(read, last), max(counted, needed)

@@ -9,7 +9,7 @@ from core.fanout import PUSH, Rules, Tier
 # A partition's value is "last read:last that counts"; an author's "tier:number of its last change".
 _BEGIN: Final = """
 local was = redis.call('HGET', KEYS[2], ARGV[1])
-local read, counted = -1, 0
+local read, counted = 0, 0
 if was then
   local first, second = string.match(was, '(%d+):(%d+)')
   read, counted = tonumber(first), tonumber(second)
