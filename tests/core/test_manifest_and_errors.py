@@ -75,6 +75,7 @@ TREE = [
     ("StorageFull", "Unavailable", 6, 507),
     ("CorruptData", "ForyouError", 7, 500),
     ("SchemaMismatch", "CorruptData", 7, 500),
+    ("NothingNew", "ForyouError", 0, 409),
     ("ContractError", "ForyouError", 1, 500),
 ]
 
