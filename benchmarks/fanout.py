@@ -102,9 +102,7 @@ def curve(push_us: float) -> dict[str, float]:
         print(f"{follows:6} authors {spent_us:10.0f} us")
     author_us = (pulls[500] - pulls[10]) / 490
     print(f"\na push costs {push_us:.1f} us a follower, a pull {author_us:.2f} us an author in each page")
-    print(
-        f"{'followers':>10}{'push to all':>14}{'to active':>12}{'pulls of a day':>16}   seconds"
-    )
+    print(f"{'followers':>10}{'push to all':>14}{'to active':>12}{'pulls of a day':>16}   seconds")
     for followers in (100, 1_000, 10_000, 100_000, 1_000_000):
         pushed = followers * push_us / 1e6
         pulled = followers * ACTIVE_SHARE * READS_A_DAY * author_us / 1e6

@@ -111,4 +111,6 @@ async def _told(cluster):
 @pytest.mark.slow
 def test_a_video_reaches_a_follower_through_their_inbox(settings):
     told = asyncio.run(lived(settings))
-    assert [(type(update), update.recipient_id, update.video_id) for update in told] == [(FeedUpdate, "fan", "m2")]
+    assert {(type(update), update.recipient_id) for update in told} == {(FeedUpdate, "fan")}
+    # The first one is pushed too where the page that asked for it made the inbox before the worker came to it.
+    assert [update.video_id for update in told] in (["m2"], ["m1", "m2"])
