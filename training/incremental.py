@@ -6,15 +6,13 @@ import numpy as np
 
 from core.errors import NothingNew
 from core.manifest import Manifest
-from core.room import Room
 from training.config import TrainConfig
 from training.cross import CrossFeatures
-from training.head_sample import HeadSample
 from training.incremental_fit import IncrementalConfig, continue_heads, continue_retrieval
 from training.incremental_towers import CannotContinue
 from training.log_data import LogData
 from training.parent import Parent, nothing_new
-from training.pipeline import Fitted, ship, validation_metrics
+from training.pipeline import Fitted, head_rows, ship, validation_metrics
 from training.progress import Progress, silent
 from training.publication import Publication
 from training.repeatable import repeatable
@@ -57,15 +55,10 @@ def continue_fit(
     split = split_of_new(data, parent.manifest, own, config.utc_offset_h, test_day)
     table, watches = data.state.table, data.interactions()
     bundle = stored_bundle(parent.folder, len(table))
-    sample = HeadSample(split, config)
-    rows = data.driver.run(
-        split.heads_from_ms, Room(scratch), lambda done, total: progress("features", done, total), choose=sample
-    )
+    rows, weights = head_rows(data, split, config, scratch, progress)
     # The parent's towers have seen none of the new rows: what they say of them is what serving would have heard.
     cross = CrossFeatures(bundle.retrieval, table, split.heads_from_ms)
-    ranking = continue_heads(
-        rows, split, cross, data.driver.records, bundle.ranker, config, own, progress, sample.weights
-    )
+    ranking = continue_heads(rows, split, cross, data.driver.records, bundle.ranker, config, own, progress, weights)
     serving = continue_retrieval(bundle.retrieval, watches, table, split, config, own, progress)
     served = CrossFeatures(serving, table, split.test_from_ms)
     metrics = validation_metrics(ranking, rows, cross, data.driver.records)

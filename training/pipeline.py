@@ -63,19 +63,16 @@ def fit(
     repeatable(config.threads)
     impressions = data.events.time_ms[data.events.surface > 0]
     split = split_at(np.sort(impressions), config.tower_share, config.valid_share, config.utc_offset_h, test_day)
+    weights: Array | None
     if logged is not None:
-        split, rows = logged.split(split, config.valid_share), logged.rows
+        split, rows, weights = logged.split(split, config.valid_share), logged.rows, logged.weights
     else:
-        sample = HeadSample(split, config)
-        rows = data.driver.run(
-            split.heads_from_ms, Room(scratch), lambda done, total: progress("features", done, total), choose=sample
-        )
+        rows, weights = head_rows(data, split, config, scratch, progress)
     watches, table = data.interactions(), data.state.table
     fits = fits_of_run(scratch, data, config, test_day)
     early = fit_retrieval(watches, table, split.heads_from_ms, config, progress, "two towers, first fit", fits=fits)
     cross = CrossFeatures(early, table, split.heads_from_ms)
-    # Weights that are all alike say nothing, and LightGBM is steadier without any.
-    weights = logged.weights if logged is not None else sample.weights
+    # Weights that are all alike say nothing.
     weights = None if weights is None or np.ptp(weights) == 0 else weights
     ranking = fit_ranking(rows, split, cross, data.driver.records, config, progress, weights, Room(scratch))
     blend = validation_blend(rows, ranking.valid_index, watches, table, early, split.valid_from_ms, config.seed)
@@ -96,6 +93,18 @@ def fit(
     curves = _curves(ranking, early, serving)
     fits.checkpoints.clear()
     return Fitted(rows, split, early, cross, serving, served, blend, ranking, curves, metrics)
+
+
+def head_rows(
+    data: LogData, split: Split, config: TrainConfig, scratch: Path, progress: Progress
+) -> tuple[Rows, Array | None]:
+    """The impressions that heads learn from and are judged on, with features, by a replay; their weights, None where
+    all weigh alike."""
+    sample = HeadSample(split, config)
+    rows = data.driver.run(
+        split.heads_from_ms, Room(scratch), lambda done, total: progress("features", done, total), choose=sample
+    )
+    return rows, sample.weights
 
 
 def train(
