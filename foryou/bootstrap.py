@@ -1,10 +1,11 @@
 """The composition root: one function wires everything, and tests call the same function with other parts."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from feeds.cursor import BoardPlaceSigner, CursorSigner
 from feeds.explain import explain
 from feeds.following import FollowingFeed
 from feeds.for_you import ForYouFeed, ForYouParts, settle
-from feeds.hydrate import Readers
+from feeds.hydrate import Patience, Readers, read_viewer
 from feeds.intake import EventIntake, IntakeConfig
 from feeds.page import Explanation, FeedPage
 from feeds.replay import Replay, replay
@@ -46,7 +47,11 @@ from serving.auth import DevKeys, Verifier
 from serving.metrics import Metrics
 from serving.ports import ServingParts
 
+_log = logging.getLogger(__name__)
+
 BOARD_REFRESH_MS = 15_000
+_CONNECT_MS = 2_000
+_NOBODY = "nobody"
 
 
 def random_id() -> str:
@@ -67,6 +72,7 @@ class Product:
     config: ForYouConfig
     new_id: Callable[[], str]
     engine: Engine
+    readers: Readers = field(init=False)
     feed: ForYouFeed = field(init=False)
     following: FollowingFeed = field(init=False)
     trending: TrendingFeed = field(init=False)
@@ -143,6 +149,7 @@ class Product:
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             await self.live.start()
             await self.trends.start()
+            await _connect(self)
             yield
             await self.settled()  # the last slates' details
             await self.trends.stop()
@@ -201,9 +208,21 @@ def _warm_up(p: Product) -> None:
     Engine().execute(p.surface(), query)
 
 
+async def _connect(p: Product) -> None:
+    """Read a viewer who does not exist: the first one must not wait for connections and prepared statements.
+
+    A store that does not answer in that time is left to the requests, which do without it.
+    """
+    readers = replace(p.readers, patience=Patience())
+    late = (await read_viewer(readers, _NOBODY, 1, _CONNECT_MS)).degraded
+    if late:
+        _log.warning("Ready, though these did not answer within %d ms: %s", _CONNECT_MS, ", ".join(late))
+
+
 def _wire(p: Product) -> None:
     stores, settings = p.stores, p.settings
     readers = Readers(stores.features, stores.history, stores.tables, stores.slates, stores.known, stores.users)
+    p.readers = readers
     p.following = following_feed(p, readers)
     p.trends = stores.trends(p.clock)
     p.trending = _trending(p, readers)
