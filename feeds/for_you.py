@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from core.arrays import Int32
-from core.catalogue import ViewerRecord
+from core.catalogue import Relations, ViewerRecord
 from core.clock import Clock
 from core.engine import Engine, Ranked
 from core.errors import Unavailable
@@ -16,7 +16,6 @@ from core.query import Query
 from core.settings import Settings
 from core.slate import Slate
 from core.stages import Surface
-from core.video_table import PUBLIC
 from features.state import FeatureState
 from feeds.config import ForYouConfig
 from feeds.cursor import Cursor, CursorSigner
@@ -24,7 +23,9 @@ from feeds.details import detail_of
 from feeds.hydrate import Readers, ViewerFacts, read_viewer
 from feeds.page import FeedPage
 from feeds.render import made_up_fields, video_view
-from feeds.session import Session, current, restarted
+from feeds.session import Session, current
+from feeds.turns import OwnTurns, Turns
+from feeds.visibility import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class ForYouParts:
     clock: Clock
     new_id: Callable[[], str]
     later: Callable[[Awaitable[None]], None]
+    turns: Turns = field(default_factory=OwnTurns)
 
 
 class ForYouFeed:
@@ -53,32 +55,26 @@ class ForYouFeed:
         self._p = parts
 
     async def page(self, viewer_id: str, *, page: int | None, limit: int, cursor: str | None, device: str) -> FeedPage:
-        """The page, recorded before it is returned.
+        """The page, recorded before it is returned; docs/for_you.md has the rules.
 
-        Neither page nor cursor: the next page of the session. A page or cursor that was served before: the same
-        slate again, less what was seen since; page 0 of a session that has been watched starts a new one.
-        Raises CursorError.
+        Neither page nor cursor: the next page of the session. A page or cursor that was served before: the same slate
+        again, less what must not be shown by now. Raises CursorError.
         """
         p, now = self._p, self._p.clock()
         given = p.signer.read(cursor, viewer_id, now) if cursor else None
-        facts = await self._facts(viewer_id)
-        c = p.config
-        session = current(facts.slates, now, p.settings.cursor_ttl_s * 1000, c.never_again_ms, p.new_id())
-        if given is not None and given.session_id != session.session_id:
-            given = None
-        number = given.page if given is not None else page
-        if number == 0 and 0 in session.pages and set(session.pages[0].video_ids) & set(facts.seen):
-            session = restarted(session, p.new_id())
-        if number is None or number > session.next_page:
-            number = session.next_page
-        if facts.relations is None:
-            return self._unsafe(viewer_id, facts)
-        slate = session.pages.get(number)
-        if slate is None:
-            slate = await self._fresh(viewer_id, session, number, limit, facts, device, now)
-            return await self._answer(slate, slate.video_ids, facts, limit)
-        standing = self._standing(slate.video_ids, facts)
-        return await self._answer(slate, standing, facts, limit)
+        async with p.turns.of(viewer_id):
+            facts = await self._facts(viewer_id)
+            idle_ms, stays_ms = p.settings.cursor_ttl_s * 1000, p.config.never_again_ms
+            continued = given.session_id if given is not None else ""
+            session = current(facts.slates, now, idle_ms, stays_ms, p.new_id(), continued)
+            if facts.relations is None:
+                return self._unsafe(viewer_id, facts)
+            # Only we write cursors: theirs is the next page even where the slates before it were lost.
+            number = given.page if given is not None else session.numbered(page)
+            slate = session.pages.get(number)
+            if slate is None:
+                slate = await self._fresh(viewer_id, session, number, limit, facts, device, now)
+        return await self._answer(slate, self._standing(slate.video_ids, facts.relations), facts, limit)
 
     async def _facts(self, viewer_id: str) -> ViewerFacts:
         p = self._p
@@ -168,18 +164,9 @@ class ForYouFeed:
             fidelity="full" if query.keep_full else "features",
         )
 
-    def _standing(self, video_ids: Sequence[str], facts: ViewerFacts) -> tuple[str, ...]:
-        """The videos of an earlier slate that may still be shown."""
-        table, seen, relations = self._p.state.table, set(facts.seen), facts.relations
-        assert relations is not None
-        banned = {*relations.blocked, *relations.blocked_by, *relations.hidden}
-
-        def stands(video_id: str) -> bool:
-            row = table.row(video_id)
-            author = table.authors.words[table.author[row]] if row >= 0 else ""
-            return row >= 0 and video_id not in seen and table.visibility[row] == PUBLIC and author not in banned
-
-        return tuple(video_id for video_id in video_ids if stands(video_id))
+    def _standing(self, video_ids: Sequence[str], relations: Relations) -> list[str]:
+        """The videos of a slate that may be shown by now."""
+        return [video_ids[place] for place in visible(self._p.state.table, relations, video_ids)]
 
     async def _answer(self, slate: Slate, video_ids: Sequence[str], facts: ViewerFacts, limit: int) -> FeedPage:
         p = self._p

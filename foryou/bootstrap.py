@@ -241,6 +241,7 @@ def _wire(p: Product) -> None:
             clock=p.clock,
             new_id=p.new_id,
             later=p.later,
+            turns=stores.turns(settings.hydrate_deadline_ms),
         )
     )
     p.intake = EventIntake(

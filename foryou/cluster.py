@@ -17,6 +17,7 @@ from backends.postgres.database import PostgresDatabase
 from backends.postgres.migrate import migrate
 from backends.postgres.tables import PostgresTables
 from backends.redis.bytes import RedisBytes
+from backends.redis.counters import RedisCounters
 from backends.redis.feature_store import RedisFeatureStore
 from backends.redis.nodes import Nodes, connect
 from backends.redis.ranked import RedisRanked
@@ -41,6 +42,7 @@ from feeds.known_ids import RecognisingSink
 from feeds.last_known import KnownUsers, LastKnownRelations
 from feeds.shared_slates import SharedSlates, SlateShipper
 from feeds.trending.published import PublishedTrends
+from feeds.turns import SharedTurns
 from foryou.cluster_fanout import following_inbox
 from foryou.cluster_live import ClusterLive
 from foryou.cluster_work import run_until, worker_of
@@ -110,6 +112,8 @@ class Cluster:
             users=KnownUsers(tables, self.clock),
             trends=lambda clock: PublishedTrends(cache, self._partitions, settings.hydrate_deadline_ms / 1000),
             cache=cache,
+            kept=lambda clock: cache,
+            turns=partial(SharedTurns, RedisCounters(self.nodes)),
             inbox=partial(following_inbox, self),
             cluster=self,
         )

@@ -3,9 +3,12 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from backends.blob_folder import FolderBlobStore
+from backends.file_turns import FileTurns
+from backends.memory import MemoryBytes
 from backends.sqlite.database import Database
 from backends.sqlite.event_log import SqliteEventLog
 from backends.sqlite.feature_store import SqliteFeatureStore
@@ -37,6 +40,7 @@ from feeds.last_known import KnownUsers, LastKnownRelations
 from feeds.trending.boards import CountsSource
 from feeds.trending.config import TrendingConfig
 from feeds.trending.home import HomeTrends
+from feeds.turns import OwnTurns, Turns
 from foryou.catch_up import catch_up
 from foryou.live import EmbeddedLive, Live
 from training.progress import Progress
@@ -44,6 +48,7 @@ from training.progress import Progress
 # state.db can be built again from the log; the users in tables.db come from importers and cannot.
 LOG_FILE, TABLES_FILE, STATE_FILE, SLATES_FILE = "log.db", "tables.db", "state.db", "slates.db"
 TRENDS_FILE = "trending.db"
+TURNS_FOLDER = "turns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Stores:
     `current` brings what the log feeds up to its end: here where this process `applies` the log, else by waiting for
     the workers. `follow` gives the live feature state under the words of a bundle's folder. Events go to `sink`, and
     imports to `imports`, where that is not the log itself; `known` and `users` bridge an outage of the tables.
+    `cache` is what replicas share, `kept` that or this process's own; `turns` lets a viewer's requests wait so many
+    milliseconds for one another.
     """
 
     log: EventLog
@@ -73,6 +80,8 @@ class Stores:
     users: KnownUsers | None = None
     slate_log: SlateLog | None = None
     cache: Bytes | None = None
+    kept: Callable[[Clock], Bytes] = MemoryBytes
+    turns: Callable[[int], Turns] = lambda wait_ms: OwnTurns()
     inbox: Callable[[Callable[[Awaitable[None]], None], Callable[[str], None]], FollowingInbox] | None = None
 
     async def imported(self, told: Progress) -> None:
@@ -133,6 +142,7 @@ def open_stores(home: Path, *, fresh_features: bool = False, durable: bool = Tru
         follow=follow,
         current=current,
         trends=trends,
+        turns=partial(FileTurns, home / TURNS_FOLDER),
     )
     return stores
 

@@ -7,7 +7,7 @@ import pytest
 from core.errors import CursorError
 from core.slate import Slate
 from feeds.cursor import Cursor, CursorSigner
-from feeds.session import current, restarted
+from feeds.session import current
 
 NOW_MS = 1_700_000_000_000
 IDLE_MS, NEVER_AGAIN_MS = 1_800_000, 3_600_000
@@ -87,14 +87,20 @@ def test_videos_of_this_session_stay_away_however_long_it_lasts():
     assert session.served == ("x", "y")
 
 
-def test_the_latest_slate_of_a_page_stands():
+def test_the_first_slate_of_a_page_stands():
     session = session_of(slate("s", 0, 1, "new"), slate("s", 0, 2, "old"))
-    assert session.pages[0].video_ids == ("new",)
+    assert session.pages[0].video_ids == ("old",) and session.served == ("new", "old")
 
 
-def test_a_restarted_session_has_no_pages_and_forgets_no_video():
-    session = restarted(session_of(slate("s", 0, 0, "x")), "other")
-    assert (session.session_id, session.next_page, session.served) == ("other", 0, ("x",))
+def test_a_cursor_goes_on_with_its_own_session_even_one_that_is_not_the_last():
+    latest = (slate("t", 0, 0, "b"), slate("s", 1, 5, "a"))
+    session = current(latest, NOW_MS, IDLE_MS, NEVER_AGAIN_MS, "new", continued="s")
+    assert (session.session_id, session.next_page, session.served) == ("s", 2, ("b", "a"))
+
+
+def test_no_page_and_a_page_beyond_the_session_are_its_next_page():
+    session = session_of(slate("s", 1, 0, "b"), slate("s", 0, 0, "a"))
+    assert [session.numbered(page) for page in (None, 0, 1, 2, 9)] == [2, 0, 1, 2, 2]
 
 
 def test_a_seed_belongs_to_its_session_and_page():

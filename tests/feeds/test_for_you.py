@@ -33,21 +33,50 @@ def test_pages_follow_one_another_without_repeats_and_the_feed_never_has_a_hole(
     assert (first.next_page, second.next_page, first.has_more) == (1, 2, True)
 
 
-def test_a_page_that_was_served_is_the_same_slate_again_less_what_was_seen(toy):
+def test_a_page_that_was_served_is_the_same_page_again_whatever_was_seen_of_it(toy):
     first = toy.page(page=0)
     again = toy.page(page=0)
     assert (again.slate_id, ids(again)) == (first.slate_id, ids(first))
     second = toy.page(cursor=first.cursor)
-    toy.happen(*seen(6))
-    assert ids(toy.page(cursor=first.cursor)) == names(5, 7, 8, 9)
-    assert toy.page(cursor=first.cursor).slate_id == second.slate_id
+    toy.happen(*seen(0, 6))
+    for again in (toy.page(cursor=first.cursor), toy.page(page=1)):
+        assert (again.slate_id, ids(again)) == (second.slate_id, ids(second))
+    assert ids(toy.page(page=0)) == ids(first)
 
 
-def test_page_zero_of_a_watched_session_starts_a_new_one(toy):
+def test_page_zero_starts_a_session_once_the_last_page_is_over_half_an_hour_old(toy):
     first = toy.page(page=0)
     toy.happen(*seen(0))
+    toy.now_ms += 1_800_000
+    assert ids(toy.page(page=0)) == ids(first)
+    toy.now_ms += 1
     fresh = toy.page(page=0)
-    assert fresh.slate_id != first.slate_id and ids(fresh) == names(5, 6, 7, 8, 9)
+    assert fresh.slate_id != first.slate_id and ids(fresh) == names(1, 2, 3, 4, 5)
+
+
+def test_a_cursor_goes_on_with_its_session_though_that_was_idle_or_its_slates_were_lost(toy):
+    toy.page(page=0)
+    toy.now_ms += 1_700_000
+    cursor = toy.page(page=0).cursor  # read again: a young cursor of an old page
+    toy.now_ms += 1_700_000
+    second = toy.page(cursor=cursor)
+    assert (ids(second), second.next_page) == (names(5, 6, 7, 8, 9), 2)
+
+    async def nothing(viewer, limit):
+        return []
+
+    toy.slates.latest = nothing
+    third = toy.page(cursor=second.cursor)
+    session = {asyncio.run(toy.slates.get(page.slate_id)).session_id for page in (second, third)}
+    assert third.next_page == 3 and len(session) == 1
+
+
+def test_requests_at_once_for_the_same_page_get_the_same_slate(toy):
+    async def both():
+        asked = [toy.feed.page("ann", page=0, limit=5, cursor=None, device="") for _ in range(4)]
+        return await asyncio.gather(*asked)
+
+    assert len({page.slate_id for page in asyncio.run(both())}) == 1
 
 
 def test_a_page_beyond_the_session_is_its_next_page(toy):
