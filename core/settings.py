@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     fanout_active_up_to: int = Field(
         10_000, ge=0, description="authors with at most so many followers push to the active ones, others to nobody"
     )
-    mlflow: str = Field("", description="MLflow's server as a URL; none: SQLite under the home")
+    mlflow: str = Field("", description="MLflow's server as a URL; none: SQLite under the home; off: no record")
 
     backends: Literal["embedded", "cluster"] = Field(
         "embedded", description="SQLite files under the home, or Kafka, Cassandra, Redis and PostgreSQL"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from foryou.commands.home import HomeOption, JsonOption, command, require_log, settings_of
-from foryou.commands.training import SeedOption, ThreadsOption, config_of, load_home
+from foryou.commands.training import SeedOption, ThreadsOption, config_of, load_home, record_of
 from foryou.console import Steps, note, show_json, show_table
 from foryou.one_training import only_training
 
@@ -62,9 +62,10 @@ def search_home(
     from training.search import SPACE, Bounds, Ground, search
     from training.search_record import SearchRecord
 
+    uri = record_of(settings)  # before the log is read
     data = asyncio.run(load_home(settings, steps))
     ground = Ground.of(data, config, settings.home / "scratch", steps)
-    record = SearchRecord(settings.home, settings.mlflow, data, config, system_clock)
+    record = SearchRecord(settings.home, uri, data, config, system_clock)
     bounds = Bounds(trials, system_clock() + int(minutes * 60_000), system_clock)
     parts = tuple(part for part in SPACE if over in ("both", part))
     found = search(ground, bounds, parts, record.add, steps)

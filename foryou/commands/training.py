@@ -233,7 +233,7 @@ def _train_home(
     from training.pipeline import train as train_bundle  # takes long; what is wrong with the stores was told before
     from training.publication import Publication
 
-    how = Publication(uri=settings.mlflow, force=force, tell=note)
+    how = Publication(settings.mlflow, force, note, recorded=settings.mlflow != "off")
     if parent is not None:
         manifest = continue_or_train(data, parent, settings, config, system_clock(), steps, watched(how, drift))
     else:
@@ -259,12 +259,19 @@ async def _read(
         return data, await joined_rows(settings, data, config, steps) if logged else None
 
 
+def record_of(settings: "Settings") -> str:
+    """MLflow's address for a command that is nothing without it; InputError where records are off."""
+    if settings.mlflow == "off":
+        raise InputError("FORYOU_MLFLOW is off and this command needs a record; leave it out, or name a server.")
+    return settings.mlflow
+
+
 def upload_kept(settings: "Settings", json: bool) -> None:
     """Send what earlier runs kept; Unavailable where MLflow still does not take it."""
     from training.tracking import Tracker
 
     _quieten()
-    uploaded = Tracker(settings.home, settings.mlflow).upload()
+    uploaded = Tracker(settings.home, record_of(settings)).upload()
     if json:
         show_json(uploaded)
     if uploaded.waiting:

@@ -22,6 +22,7 @@ from simulation.world import World
 from training.config import TrainConfig
 from training.log_data import load_log
 from training.pipeline import train
+from training.publication import Publication
 
 VIEWERS, VIDEOS, IMPRESSIONS, DAYS = 300, 1_500, 15_000, 7
 NOW_MS = EPOCH_MS + DAYS * DAY_MS + 3_600_000
@@ -43,7 +44,7 @@ def build(home):
             await import_world(home / "world", ImportStores(stores.log, stores.tables, home, lambda: NOW_MS))
             await catch_up(stores)
             data = await load_log(stores.log, stores.videos, stores.tables)
-            train(data, config, home, NOW_MS)
+            train(data, config, home, NOW_MS, how=Publication(recorded=False))
             await stores.features.write(data.driver.packed(0), data.applied_offset)
             await stores.trends(lambda: NOW_MS).advance()
         finally:

@@ -57,6 +57,13 @@ def test_kept_runs_wait_for_mlflow_and_go_with_upload(run, home, monkeypatch):
     assert run("train", "--upload", "--json", "--home", home).json() == {"sent": ["k1"], "waiting": 0, "reason": ""}
 
 
+def test_with_records_off_what_is_nothing_but_a_record_says_so(run, home, monkeypatch):
+    monkeypatch.setenv("FORYOU_MLFLOW", "off")
+    for words in (["train", "--upload"], ["search", "--trials", "1"]):
+        said = run(*words, "--home", home)
+        assert said.code == 2 and "FORYOU_MLFLOW is off" in said.err and said.err.count("\n") == 1
+
+
 def test_a_refused_bundle_is_one_sentence_and_an_answer(run, home, monkeypatch):
     from training.gates import GateRefused
 

@@ -93,7 +93,7 @@ class RunningCluster:
     def environment(self, replica):
         own = {name: value for name, value in os.environ.items() if not name.startswith("FORYOU_")}
         told = {f"FORYOU_{name.upper()}": value for name, value in self.settings().items()}
-        quiet = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+        quiet = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "FORYOU_MLFLOW": "off"}
         return {**own, **quiet, **told, "FORYOU_REPLICA": replica}
 
     def run(self, *arguments, timeout_s=280):
