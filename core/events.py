@@ -122,7 +122,8 @@ class Unblock(AuthorEvent, frozen=True, kw_only=True, tag="unblock"):
 
 
 class VideoPublished(Event, frozen=True, kw_only=True, tag="video_published"):
-    """A video became available, with everything that is known of it."""
+    """A video became available, with everything that is known of it. `visibility` is its author's word and
+    `blocked_regions` the moderators': where it must not be shown ("*": nowhere); neither undoes the other."""
 
     video_id: str
     author_id: str
@@ -138,6 +139,7 @@ class VideoPublished(Event, frozen=True, kw_only=True, tag="video_published"):
     thumbnail_cluster: str = ""
     visibility: str = "public"
     content_embedding: tuple[float, ...] = ()
+    blocked_regions: tuple[str, ...] = ()
 
 
 class VideoUpdated(Event, frozen=True, kw_only=True, tag="video_updated"):
@@ -150,6 +152,7 @@ class VideoUpdated(Event, frozen=True, kw_only=True, tag="video_updated"):
     hashtags: tuple[str, ...] | None = None
     visibility: str | None = None
     content_embedding: tuple[float, ...] | None = None
+    blocked_regions: tuple[str, ...] | None = None
 
 
 class VideoRemoved(Event, frozen=True, kw_only=True, tag="video_removed"):

@@ -5,13 +5,15 @@ from typing import Final
 
 import numpy as np
 
-from core.arrays import Array, Float32, Int32
+from core.arrays import Array, Bool, Float32, Int32
 from core.events import VideoPublished, VideoRemoved, VideoUpdated
 
 PUBLIC: Final = 0
 FRIENDS: Final = 1
 PRIVATE: Final = 2
 REMOVED: Final = 3
+BLOCKED: Final = 4  # as a viewer sees it: public, and not in their region
+EVERYWHERE: Final = "*"
 VISIBILITY: Final = {"public": PUBLIC, "friends": FRIENDS, "private": PRIVATE, "removed": REMOVED}
 
 _COLUMNS: Final = {
@@ -23,6 +25,7 @@ _COLUMNS: Final = {
     "length_ms": np.int32,
     "upload_ms": np.int64,
     "visibility": np.uint8,
+    "blocked": np.bool_,
 }
 
 
@@ -57,7 +60,8 @@ class Vocabulary:
 
 class VideoTable:
     """Columns of all videos, by row: author, topic, language, region, cluster (codes), length_ms, upload_ms,
-    visibility and the content embedding [rows, dim] float32 (zeros where a video has none)."""
+    visibility, whether it is blocked in some region, and the content embedding [rows, dim] float32 (zeros where a video
+    has none)."""
 
     author: Int32
     topic: Int32
@@ -67,11 +71,13 @@ class VideoTable:
     length_ms: Int32
     upload_ms: Array
     visibility: Array
+    blocked: Bool
 
     def __init__(self, capacity: int = 1024) -> None:
         self.video_ids: list[str] = []
         self.moved = 0  # times that a video was published anew under another author or time
         self._row_of: dict[str, int] = {}
+        self._blocked: dict[int, frozenset[str]] = {}  # by row, of the few that are
         self.authors = Vocabulary()
         self.topics = Vocabulary()
         self.languages = Vocabulary()
@@ -123,7 +129,33 @@ class VideoTable:
         store["upload_ms"][row] = event.upload_ms
         store["visibility"][row] = REMOVED if removed else VISIBILITY.get(event.visibility, PRIVATE)
         self._embed(row, event.content_embedding)
+        if event.blocked_regions:  # to publish it again lifts nothing
+            self.block(row, event.blocked_regions)
         return row
+
+    def block(self, row: int, regions: Iterable[str]) -> None:
+        """Show the video in none of these regions ("*": nowhere) and in all others."""
+        blocked = frozenset(regions)
+        self._store["blocked"][row] = bool(blocked)
+        self._blocked.pop(row, None)
+        if blocked:
+            self._blocked[row] = blocked
+
+    def visibility_in(self, rows: Int32, region: str) -> Array:
+        """The visibility of each row to someone in the region, BLOCKED where it is not to be shown there; a region that
+        is not known ("") is taken for any that is blocked. [rows] uint8"""
+        seen: Array = self.visibility[rows]
+        if self._blocked:
+            for at in np.flatnonzero(self.blocked[rows]):
+                blocked = self._blocked[int(rows[at])]
+                if seen[at] == PUBLIC and (not region or region in blocked or EVERYWHERE in blocked):
+                    seen[at] = BLOCKED
+        return seen
+
+    @property
+    def blocks(self) -> bool:
+        """Whether any video is blocked in some region."""
+        return bool(self._blocked)
 
     def extend(
         self,
@@ -174,6 +206,8 @@ class VideoTable:
             self._store["visibility"][row] = VISIBILITY.get(event.visibility, PRIVATE)
         if event.content_embedding is not None:
             self._embed(row, event.content_embedding)
+        if event.blocked_regions is not None:
+            self.block(row, event.blocked_regions)
         return row
 
     def remove(self, event: VideoRemoved) -> int:

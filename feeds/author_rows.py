@@ -26,8 +26,9 @@ class AuthorRows:
         self._fresh: dict[int, list[int]] = defaultdict(list)
         self._sort()
 
-    def newest(self, authors: Int32, limit: int, below: Place | None = None) -> Int32:
-        """The `limit` newest public videos of these authors (codes) that stand below a place, in strict order.
+    def newest(self, authors: Int32, limit: int, below: Place | None = None, region: str | None = None) -> Int32:
+        """The `limit` newest public videos of these authors (codes) that stand below a place, in strict order: those
+        that may be shown in the region, or in any where it is None.
 
         Each author's newest few are looked at first, and four times as many until no other can be among those chosen.
         [<= limit] int32
@@ -37,7 +38,7 @@ class AuthorRows:
         width = max(2 * limit, _FIRST_WIDTH)
         while True:
             rows, hidden_ms = self._looked_at(authors, width)
-            chosen = self._chosen(rows, limit, below)
+            chosen = self._chosen(rows, limit, below, region)
             enough = len(chosen) == limit and int(self.table.upload_ms[chosen[-1]]) > hidden_ms
             if enough or hidden_ms < 0:
                 return chosen
@@ -60,9 +61,11 @@ class AuthorRows:
         fresh = [row for author in authors.tolist() for row in self._fresh.get(author, ())]
         return np.concatenate((rows, np.asarray(fresh, np.int32))), hidden_ms
 
-    def _chosen(self, rows: Int32, limit: int, below: Place | None) -> Int32:
+    def _chosen(self, rows: Int32, limit: int, below: Place | None, region: str | None) -> Int32:
         upload_ms = self.table.upload_ms
         rows = rows[self.table.visibility[rows] == PUBLIC]
+        if region is not None:
+            rows = rows[self.table.visibility_in(rows, region) == PUBLIC]
         if below is not None:
             earlier, same = rows[upload_ms[rows] < below[0]], rows[upload_ms[rows] == below[0]].tolist()
             rows = np.concatenate((earlier, np.asarray([r for r in same if self.place(r) < below], np.int32)))

@@ -27,7 +27,7 @@ class DuplicateFilter:
 
 
 class RemovedFilter:
-    """Drops what is not public: removed, private and friends-only videos."""
+    """Drops what is not public, or not in the viewer's region: removed, private, friends-only and moderated videos."""
 
     name = "removed"
 

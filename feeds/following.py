@@ -10,7 +10,7 @@ from features.state import FeatureState
 from feeds.author_rows import AuthorRows, Place, author_codes
 from feeds.cursor import TimePlace, TimePlaceSigner
 from feeds.following_inbox import FollowingInbox
-from feeds.hydrate import Readers, Standing, read_standing
+from feeds.hydrate import Readers, Standing, read_region, read_standing
 from feeds.page import FollowingPage
 from feeds.views import Views
 
@@ -55,15 +55,18 @@ class FollowingFeed:
         if standing.relations is None:
             degraded = (*standing.degraded, SAFETY_UNKNOWN)
             return FollowingPage(videos=[], next_cursor=None, has_more=False, degraded=degraded)
-        rows = await self._newest(viewer_id, followed(standing.relations), page_size + 1, below)
+        region = await read_region(p.readers, viewer_id, p.deadline_ms) if p.state.table.blocks else ""
+        rows = await self._newest(viewer_id, followed(standing.relations), page_size + 1, below, region)
         return await self._answer(viewer_id, rows, page_size, standing)
 
-    async def _newest(self, viewer_id: str, authors: Sequence[str], limit: int, below: Place | None) -> Int32:
+    async def _newest(
+        self, viewer_id: str, authors: Sequence[str], limit: int, below: Place | None, region: str
+    ) -> Int32:
         """The newest videos below a place of these authors: through the inbox, or from the catalogue alone."""
         p = self.parts
         if p.inbox is not None and authors:
-            return await p.inbox.newest(viewer_id, authors, limit, below)
-        return self._rows.newest(author_codes(p.state.table, authors), limit, below)
+            return await p.inbox.newest(viewer_id, authors, limit, below, region)
+        return self._rows.newest(author_codes(p.state.table, authors), limit, below, region)
 
     async def _standing(self, viewer_id: str) -> Standing:
         readers = self.parts.readers

@@ -58,29 +58,32 @@ class FollowingInbox:
     deadline_ms: int
     _building: set[str] = field(default_factory=set)
 
-    async def newest(self, viewer_id: str, authors: Sequence[str], limit: int, below: Place | None) -> Int32:
-        """The newest public videos of these authors below a place, in strict order. [<= limit] int32"""
+    async def newest(
+        self, viewer_id: str, authors: Sequence[str], limit: int, below: Place | None, region: str | None = None
+    ) -> Int32:
+        """The newest public videos of these authors below a place, in strict order; in no region's view where it is
+        None. [<= limit] int32"""
         config = self.config
         inbox_read = self.inboxes.read(viewer_id, config.inbox_videos, config.idle_ms)
         reading = asyncio.gather(inbox_read, self.ledger.rules(authors))
         try:
             inbox, rules = await asyncio.wait_for(reading, self.deadline_ms / 1000)
         except (Unavailable, TimeoutError):
-            return self._pulled(AWAY, authors, limit, below)
+            return self._pulled(AWAY, authors, limit, below, region)
         note = self._trusted(inbox, rules)
         if inbox is None or note is None:
             if rules.epoch:
                 self._build_later(viewer_id)
-            return self._pulled(BUILT, authors, limit, below)
+            return self._pulled(BUILT, authors, limit, below, region)
         tiers = zip(authors, rules.tiers, strict=True)
         aside = [author for author, tier in tiers if not _held(note, rules, author, tier.tier)]
-        rows = self._merged(self._in(inbox, authors, below), aside, limit, below)
+        rows = self._merged(self._in(inbox, authors, below, region), aside, limit, below, region)
         if len(inbox.videos) >= config.inbox_videos:
             least_ms = inbox.videos[-1][1]
             if len(rows) < limit or self.catalogue.table.upload_ms[rows[-1]] <= least_ms:
                 if below is None:
                     self._build_later(viewer_id)
-                return self._pulled(PULLED, authors, limit, below)
+                return self._pulled(PULLED, authors, limit, below, region)
         self._renew(viewer_id, note, rules, aside)
         self.count(MIXED if aside else INBOX)
         return rows
@@ -115,26 +118,30 @@ class FollowingInbox:
         aged = note is not None and not 0 <= self.clock() - note.built_ms <= self.config.most_age_ms
         return None if note is None or aged or not rules.epoch or note.epoch != rules.epoch else note
 
-    def _in(self, inbox: Inbox, authors: Sequence[str], below: Place | None) -> list[int]:
+    def _in(self, inbox: Inbox, authors: Sequence[str], below: Place | None, region: str | None) -> list[int]:
         """Rows of what the inbox holds of these authors and may be shown."""
         table, wanted = self.catalogue.table, set(author_codes(self.catalogue.table, authors).tolist())
-        rows = table.rows([video_id for video_id, _ in inbox.videos]).tolist()
+        rows = table.rows([video_id for video_id, _ in inbox.videos])
+        rows = rows[rows >= 0]
+        seen = table.visibility[rows] if region is None else table.visibility_in(rows, region)
         return [
             row
-            for row in rows
-            if row >= 0 and int(table.author[row]) in wanted and table.visibility[row] == PUBLIC
-            and (below is None or self.rows.place(row) < below)
-        ]  # fmt: skip
+            for row in rows[seen == PUBLIC].tolist()
+            if int(table.author[row]) in wanted and (below is None or self.rows.place(row) < below)
+        ]
 
-    def _merged(self, held: Sequence[int], aside: Sequence[str], limit: int, below: Place | None) -> Int32:
+    def _merged(
+        self, held: Sequence[int], aside: Sequence[str], limit: int, below: Place | None, region: str | None
+    ) -> Int32:
         """The newest of what is held and of what the authors aside have; one that comes both ways is one."""
-        pulled = self.rows.newest(author_codes(self.catalogue.table, aside), limit, below).tolist() if aside else []
+        codes = author_codes(self.catalogue.table, aside)
+        pulled = self.rows.newest(codes, limit, below, region).tolist() if aside else []
         both = sorted({*held, *pulled}, key=self.rows.place, reverse=True)
         return np.asarray(both[:limit], np.int32)
 
-    def _pulled(self, way: str, authors: Sequence[str], limit: int, below: Place | None) -> Int32:
+    def _pulled(self, way: str, authors: Sequence[str], limit: int, below: Place | None, region: str | None) -> Int32:
         self.count(way)
-        return self.rows.newest(author_codes(self.catalogue.table, authors), limit, below)
+        return self.rows.newest(author_codes(self.catalogue.table, authors), limit, below, region)
 
     def _renew(self, viewer_id: str, note: Note, rules: Rules, aside: Sequence[str]) -> None:
         """Build it anew where a new one could hold more."""

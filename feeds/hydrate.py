@@ -17,6 +17,7 @@ from core.slate import Slate
 from features.layout import VIEWER_DTYPE
 from features.packed import record_of
 from feeds.last_known import NOTHING_KNOWN, Known, KnownUsers, LastKnownRelations
+from feeds.seen_videos import NOTHING_SEEN, Seen, SeenVideos
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """The stores that a request reads."""
+    """The stores that a request reads; without `seen`, all that the history has stays away."""
 
     features: FeatureStore
     history: HistoryStore
@@ -65,21 +66,27 @@ class Readers:
     known: LastKnownRelations | None = None
     users: KnownUsers | None = None
     patience: Patience = field(default_factory=lambda: Patience())
+    seen: SeenVideos | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ViewerFacts:
     """What was read; `record` the viewer's row [1] VIEWER_DTYPE, None where there is none; `relations` None means that
-    their safety is unknown. `news` is what the tables say of them and the cache of last known ones does not."""
+    their safety is unknown. `seen`: what must not come again yet. `news` is what the tables say of them and the cache of last known ones does not."""
 
     record: Array | None
     profile: ViewerRecord | None
-    seen: list[str]
+    seen: Seen
     reactions: Reactions
     relations: Relations | None
     slates: list[Slate]
     degraded: tuple[str, ...]
     news: Relations | None = None
+
+    @property
+    def region(self) -> str:
+        """Where the viewer is, "" where that is not known."""
+        return self.profile.region if self.profile is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms
     viewer = asyncio.gather(
         parts.read("features", _row(readers, viewer_id), lambda: None),
         parts.read("profile", _user(readers, viewer_id), lambda: _last_known(readers, viewer_id)),
-        parts.read("seen", readers.history.seen(viewer_id), list),
+        parts.read("seen", _seen(readers, viewer_id), lambda: NOTHING_SEEN),
         parts.read("session", readers.slates.latest(viewer_id, slates), list),
     )
     standing, (row, profile, seen, latest) = await asyncio.gather(_standing(parts, readers, viewer_id), viewer)
@@ -143,6 +150,19 @@ async def _standing(parts: _Parts, readers: Readers, viewer_id: str) -> Standing
     )
     news = relations if readers.known is not None and relations != known.relations else None
     return Standing(reactions, known.over(relations), tuple(parts.late), news)
+
+
+async def read_region(readers: Readers, viewer_id: str, deadline_ms: int) -> str:
+    """Where the viewer is, as far as that is known in time, else ""."""
+    parts = _Parts(readers.patience, deadline_ms)
+    profile = await parts.read("profile", _user(readers, viewer_id), lambda: _last_known(readers, viewer_id))
+    return profile.region if profile is not None else ""
+
+
+async def _seen(readers: Readers, viewer_id: str) -> Seen:
+    if readers.seen is not None:
+        return await readers.seen.read(viewer_id)
+    return Seen(await readers.history.seen(viewer_id), NOTHING_SEEN.rows)
 
 
 async def _row(readers: Readers, viewer_id: str) -> Array | None:

@@ -1,5 +1,6 @@
 """VideoStore on SQLite: video records, their rows for ever, and the catalogue as columns in one scan."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,7 +28,8 @@ CREATE TABLE IF NOT EXISTS videos (
 );
 CREATE TABLE IF NOT EXISTS catalogue_words (
   number INTEGER PRIMARY KEY, vocabulary TEXT NOT NULL, word TEXT NOT NULL, UNIQUE (vocabulary, word)
-)
+);
+CREATE TABLE IF NOT EXISTS blocked_videos (row INTEGER PRIMARY KEY, regions TEXT NOT NULL)
 """
 _REMOVED: Final = "removed"
 _LOAD_CHUNK: Final = 20_000
@@ -47,13 +49,14 @@ class _State:
     def publish(self, event: VideoPublished) -> None:
         """The video as published anew; a removed one stays removed."""
         self.embedding = _pack(event.content_embedding)
-        self.video = msgspec.structs.replace(event, content_embedding=())
+        blocked = event.blocked_regions or self.video.blocked_regions  # to publish it again lifts nothing
+        self.video = msgspec.structs.replace(event, content_embedding=(), blocked_regions=blocked)
         if self.visibility != _REMOVED:
             self.visibility = event.visibility
 
     def update(self, event: VideoUpdated) -> None:
         """Change the fields that the event names."""
-        named = ("topic", "title", "description", "hashtags")
+        named = ("topic", "title", "description", "hashtags", "blocked_regions")
         changes: dict[str, Any] = {name: value for name in named if (value := getattr(event, name)) is not None}
         self.video = msgspec.structs.replace(self.video, **changes)
         if event.content_embedding is not None:
@@ -98,6 +101,15 @@ class SqliteVideoStore:
                 f"INSERT OR REPLACE INTO videos VALUES ({','.join('?' * 13)})",
                 (_as_row(video_id, state) for video_id, state in changed.items()),
             )
+            self._write_blocked(list(changed.values()))
+
+    def _write_blocked(self, states: Sequence[_State]) -> None:
+        """Keep which of them are blocked somewhere where `load` finds it without decoding a record."""
+        regions = [(state.row, state.video.blocked_regions) for state in states]
+        blocked = [(row, json.dumps(where)) for row, where in regions if where]
+        free = [(row,) for row, where in regions if not where]
+        self._database.execute_many("DELETE FROM blocked_videos WHERE row = ?", free)
+        self._database.execute_many("INSERT OR REPLACE INTO blocked_videos VALUES (?, ?)", blocked)
 
     async def videos(self, video_ids: Sequence[str]) -> list[VideoRecord | None]:
         """In the order asked for, None for each unknown one."""
@@ -119,6 +131,8 @@ class SqliteVideoStore:
         while rows := self._database.rows(sql, (after, _LOAD_CHUNK)):
             after = rows[-1][0] + 1
             _extend(table, rows)
+        for row, regions in self._database.rows("SELECT row, regions FROM blocked_videos"):
+            table.block(row, json.loads(regions))
         return table
 
     def _states(self, video_ids: Sequence[str]) -> dict[str, _State]:

@@ -11,7 +11,7 @@ from core.catalogue import Reactions, Relations
 from core.clock import Clock
 from core.errors import CursorError
 from feeds.cursor import BoardPlace, BoardPlaceSigner
-from feeds.hydrate import Readers, Standing, read_standing
+from feeds.hydrate import Readers, Standing, read_region, read_standing
 from feeds.page import TrendingPage, TrendingVideo
 from feeds.trending.board import Board, BoardKey
 from feeds.trending.boards import Boards, MadeBoard
@@ -62,7 +62,9 @@ class TrendingFeed:
         if standing.relations is None:
             degraded = (*standing.degraded, SAFETY_UNKNOWN)
             return TrendingPage(videos=[], next_cursor=None, next_page=None, has_more=False, as_of=0, degraded=degraded)
-        places = visible(p.views.state.table, standing.relations, made.board.video_ids)
+        table = p.views.state.table
+        region = await self._region(viewer_id) if table.blocks else ""
+        places = visible(table, standing.relations, region, made.board.video_ids)
         if given is not None:
             places = [place for place in places if place > given.place]
         start = 0 if page is None else page * limit
@@ -78,6 +80,9 @@ class TrendingFeed:
         if standing.news is not None and readers.known is not None:
             self.parts.later(readers.known.remember(viewer_id, standing.news))
         return standing
+
+    async def _region(self, viewer_id: str) -> str:
+        return await read_region(self.parts.readers, viewer_id, self.parts.deadline_ms) if viewer_id else ""
 
     async def _answer(
         self, viewer_id: str, key: BoardKey, made: MadeBoard, places: list[int], number: int | None, more: bool,

@@ -9,7 +9,7 @@ import pytest
 from core.catalogue import VideoRecord
 from core.events import Event, VideoRemoved, VideoUpdated
 from core.ports import VideoStore
-from core.video_table import FRIENDS, REMOVED, VideoTable
+from core.video_table import BLOCKED, FRIENDS, PUBLIC, REMOVED, VideoTable
 from tests.contracts.events import DAY_MS, published, records
 
 
@@ -69,6 +69,23 @@ class VideoStoreContract:
         (found,) = asyncio.run(store.videos(["v"]))
         assert found is not None and found.visibility == "removed"
 
+    def test_blocked_regions_stay_through_publication_and_author_and_are_lifted_by_an_update(
+        self, store: VideoStore, tmp_path: Path
+    ) -> None:
+        events = [published("v", blocked_regions=("DE",)), published("w"), _updated("w", blocked_regions=("*",))]
+        events += [published("v", title="again"), _updated("v", visibility="public"), _updated("w", title="mine")]
+        asyncio.run(store.apply(records(*events)))
+        for opened in (store, self.open_videos(tmp_path)):
+            found = asyncio.run(opened.videos(["v", "w"]))
+            assert [one.video.blocked_regions for one in found if one is not None] == [("DE",), ("*",)]
+            assert seen_in(asyncio.run(opened.load()), "DE", "FR", "") == [
+                [BLOCKED] * 2,
+                [PUBLIC, BLOCKED],
+                [BLOCKED] * 2,
+            ]
+        asyncio.run(store.apply(records(_updated("v", blocked_regions=()), _updated("w", blocked_regions=()), start=9)))
+        assert seen_in(asyncio.run(self.open_videos(tmp_path).load()), "DE", "") == [[PUBLIC] * 2] * 2
+
     def test_a_record_that_comes_again_changes_nothing(self, store: VideoStore) -> None:
         history = records(published("v"), _updated("v", topic="tea"))
         asyncio.run(store.apply(history))
@@ -84,6 +101,8 @@ class VideoStoreContract:
             author, topic = f"a{number % 7}", f"t{number % 5}"
             events.append(published(f"v{number}", author, topic=topic, language="xy", content_embedding=vector))
         events += [_removed("v3"), _updated("v4", visibility="friends"), _updated("v0", content_embedding=(1.0,) * 4)]
+        events += [_updated("v5", blocked_regions=("DE", "FR")), _updated("v6", blocked_regions=("DE",))]
+        events += [_updated("v6", blocked_regions=())]
         asyncio.run(self.open_videos(tmp_path).apply(records(*events)))
         loaded = asyncio.run(self.open_videos(tmp_path).load())
         assert_same(loaded, lived(events))
@@ -91,6 +110,12 @@ class VideoStoreContract:
 
     def test_an_empty_catalogue_loads(self, store: VideoStore) -> None:
         assert len(asyncio.run(store.load())) == 0
+
+
+def seen_in(table: VideoTable, *regions: str) -> list[list[int]]:
+    """The visibility of every video in each region."""
+    rows = np.arange(len(table), dtype=np.int32)
+    return [table.visibility_in(rows, region).tolist() for region in regions]
 
 
 def lived(events: list[Event]) -> VideoTable:
@@ -109,7 +134,8 @@ def lived(events: list[Event]) -> VideoTable:
 def assert_same(one: VideoTable, other: VideoTable) -> None:
     """Equal ids, columns, words and embeddings."""
     assert one.video_ids == other.video_ids
-    for name in ("author", "topic", "language", "region", "cluster", "length_ms", "upload_ms", "visibility"):
+    for name in ("author", "topic", "language", "region", "cluster", "length_ms", "upload_ms", "visibility", "blocked"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
     assert one.authors.words == other.authors.words
+    assert seen_in(one, "DE", "IT", "") == seen_in(other, "DE", "IT", "")
     np.testing.assert_array_equal(one.embedding, other.embedding)

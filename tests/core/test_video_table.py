@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.events import VideoPublished, VideoRemoved, VideoUpdated
-from core.video_table import PRIVATE, PUBLIC, REMOVED, VideoTable, Vocabulary
+from core.video_table import BLOCKED, PRIVATE, PUBLIC, REMOVED, VideoTable, Vocabulary
 
 
 def published(video_id, **fields):
@@ -55,6 +55,24 @@ def test_a_removed_video_never_comes_back():
     assert table.visibility[0] == REMOVED
     table.publish(published("a"))
     assert table.visibility[0] == REMOVED
+
+
+def test_what_moderators_block_is_hidden_there_and_from_those_whose_region_is_not_known():
+    table = VideoTable()
+    for video_id in ("a", "b", "c"):
+        table.publish(published(video_id))
+    table.update(updated("a", blocked_regions=("DE", "FR")))
+    table.update(updated("b", blocked_regions=("*",)))
+    rows = table.rows(["c", "b", "a"])
+    assert table.visibility_in(rows, "DE").tolist() == [PUBLIC, BLOCKED, BLOCKED]
+    assert table.visibility_in(rows, "IT").tolist() == [PUBLIC, BLOCKED, PUBLIC]
+    assert table.visibility_in(rows, "").tolist() == [PUBLIC, BLOCKED, BLOCKED]
+    table.publish(published("b"))  # neither its author's publication nor their word on it lifts a block
+    table.update(updated("b", visibility="public"))
+    table.update(updated("a", visibility="private"))
+    assert table.visibility_in(rows, "IT").tolist() == [PUBLIC, BLOCKED, PRIVATE]
+    table.update(updated("b", blocked_regions=()))
+    assert table.visibility_in(rows, "IT").tolist() == [PUBLIC, PUBLIC, PRIVATE] and table.visibility[2] == PUBLIC
 
 
 def test_an_update_changes_only_what_it_names():
