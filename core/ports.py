@@ -82,6 +82,11 @@ class HistoryStore(Protocol):
         """Video ids of all reported impressions and watches, oldest first."""
         ...
 
+    async def seen_between(self, viewer_id: str, from_ms: int, until_ms: int) -> list[str]:
+        """The video ids with their last sight in [from_ms, until_ms), oldest first; some with a later one may be among
+        them."""
+        ...
+
     async def reactions(self, viewer_id: str) -> Reactions:
         """Likes and saves that stand."""
         ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.arrays import Int32
+from core.arrays import Array, Int32
 from core.catalogue import Relations, ViewerRecord
 from core.clock import Clock
 from core.engine import Engine, Ranked
@@ -23,6 +23,8 @@ from feeds.details import detail_of
 from feeds.hydrate import Readers, ViewerFacts, read_viewer
 from feeds.page import FeedPage
 from feeds.render import made_up_fields, video_view
+from feeds.seen_again import AGAIN, again, seen_longest_ago
+from feeds.seen_videos import SeenConfig
 from feeds.session import Session, current
 from feeds.turns import OwnTurns, Turns
 from feeds.visibility import visible
@@ -46,6 +48,7 @@ class ForYouParts:
     new_id: Callable[[], str]
     later: Callable[[Awaitable[None]], None]
     turns: Turns = field(default_factory=OwnTurns)
+    seen_again_ms: int = SeenConfig().again_ms
 
 
 class ForYouFeed:
@@ -74,7 +77,7 @@ class ForYouFeed:
             slate = session.pages.get(number)
             if slate is None:
                 slate = await self._fresh(viewer_id, session, number, limit, facts, device, now)
-        return await self._answer(slate, self._standing(slate.video_ids, facts.relations), facts, limit)
+        return await self._answer(slate, self._standing(slate.video_ids, facts.relations, facts.region), facts, limit)
 
     async def _facts(self, viewer_id: str) -> ViewerFacts:
         p = self._p
@@ -91,10 +94,21 @@ class ForYouFeed:
         query = self._query(viewer_id, session, number, limit, facts, device, now)
         surface = p.surface()
         ranked = p.engine.execute(surface, query)
+        if not len(ranked.batch):
+            query, surface = await self._again(query, surface, facts)
+            ranked = p.engine.execute(surface, query)
         slate = self._slate(query, surface, ranked, facts)
         await p.readers.slates.append(slate)
         p.later(self._explainable(slate, query, ranked))
         return slate
+
+    async def _again(self, query: Query, surface: Surface, facts: ViewerFacts) -> tuple[Query, Surface]:
+        """What is left where everything has been seen: of that, what was seen longest ago."""
+        try:
+            ids = await seen_longest_ago(self._p.readers.history, query.viewer_id, facts.reactions)
+        except Unavailable:
+            ids = []
+        return again(query, surface, self._p.state.table.rows(ids))
 
     async def _explainable(self, slate: Slate, query: Query, ranked: Ranked) -> None:
         await self._p.readers.slates.detail(detail_of(slate, query, ranked))
@@ -107,7 +121,7 @@ class ForYouFeed:
         record = facts.record if facts.record is not None else p.state.new_viewer(None)
         if facts.profile is not None:
             p.state.set_profile(record, facts.profile)
-        watched = record["history_video"][0, : record["history_len"][0]]
+        seen = (facts.seen.rows, self._rows(facts.seen.recent), self._watched(record, now))
         seed = session.seed(number)
         share = p.settings.full_slate_share
         profile = facts.profile
@@ -124,7 +138,7 @@ class ForYouFeed:
             language=profile.language if profile else "",
             device=device or (profile.device if profile else ""),
             viewer_state=record,
-            seen=np.union1d(self._rows(facts.seen), watched).astype(np.int32),
+            seen=np.unique(np.concatenate(seen)),
             served=self._rows(session.served),
             follows=self._authors(relations.follows),
             blocked_authors=self._authors((*relations.blocked, *relations.blocked_by)),
@@ -133,6 +147,12 @@ class ForYouFeed:
             keep_full=viewer_id in p.settings.debug_viewers or (seed % 10_000) < share * 10_000,
             degraded=facts.degraded,
         )
+
+    def _watched(self, record: Array, now: int) -> Int32:
+        """The last watches, which the viewer's row may know before the history does."""
+        length = record["history_len"][0]
+        young = record["history_time_ms"][0, :length] > now - self._p.seen_again_ms
+        return np.asarray(record["history_video"][0, :length][young], np.int32)
 
     def _authors(self, author_ids: Sequence[str]) -> Int32:
         codes = self._p.state.table.authors.codes(author_ids)
@@ -162,11 +182,13 @@ class ForYouFeed:
             applied_offset=p.applied_offset(),
             degraded=(*facts.degraded, *ranked.trace.degraded),
             fidelity="full" if query.keep_full else "features",
+            policy=ranked.draw.policy if ranked.draw is not None else "",
+            drawn=tuple(ranked.draw.places.tolist()) if ranked.draw is not None else (),
         )
 
-    def _standing(self, video_ids: Sequence[str], relations: Relations) -> list[str]:
+    def _standing(self, video_ids: Sequence[str], relations: Relations, region: str) -> list[str]:
         """The videos of a slate that may be shown by now."""
-        return [video_ids[place] for place in visible(self._p.state.table, relations, video_ids)]
+        return [video_ids[place] for place in visible(self._p.state.table, relations, region, video_ids)]
 
     async def _answer(self, slate: Slate, video_ids: Sequence[str], facts: ViewerFacts, limit: int) -> FeedPage:
         p = self._p
@@ -189,6 +211,7 @@ class ForYouFeed:
             has_more=more,
             cursor=p.signer.write(cursor) if more else None,
             slate_id=slate.slate_id,
+            all_seen=not slate.video_ids or AGAIN in slate.sources,
             degraded=tuple(dict.fromkeys((*slate.degraded, *facts.degraded, *missing))),
             made_up=made_up_fields(records, authors),
         )

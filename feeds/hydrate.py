@@ -72,7 +72,8 @@ class Readers:
 @dataclass(frozen=True, slots=True)
 class ViewerFacts:
     """What was read; `record` the viewer's row [1] VIEWER_DTYPE, None where there is none; `relations` None means that
-    their safety is unknown. `seen`: what must not come again yet. `news` is what the tables say of them and the cache of last known ones does not."""
+    their safety is unknown. `seen`: what must not come again yet. `news` is what the tables say of them and the cache
+    of last known ones does not."""
 
     record: Array | None
     profile: ViewerRecord | None

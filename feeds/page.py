@@ -68,9 +68,10 @@ class VideoView(msgspec.Struct, frozen=True, kw_only=True):
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of a feed.
 
-    `cursor` continues this session (None at its end), `slate_id` is what impressions must name,
-    `degraded` lists the parts that were left out, `made_up` the response fields that an importer
-    had to fill, such as "user.username".
+    `cursor` continues this session (None at its end), `slate_id` is what impressions must name, `all_seen` says that
+    nothing unseen is left: then the videos, if any, were seen before, longest ago. `preload_next_at` is the number of
+    the video at which to ask for the next page (None where there is none), `degraded` lists the parts that were left
+    out, `made_up` the response fields that an importer had to fill, such as "user.username".
     """
 
     videos: Sequence[VideoView]
@@ -78,6 +79,8 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
     has_more: bool
     cursor: str | None
     slate_id: str
+    all_seen: bool = False
+    preload_next_at: int | None = None
     degraded: Sequence[str] = ()
     made_up: Sequence[str] = ()
 
@@ -128,8 +131,9 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ExplainedVideo(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a video is where it is; `value_rank` is its rank before re-ranking, which `moved` it; `adjustments`: what the
-    viewer's reactions and the exploration of little watched videos added to its value."""
+    """Why a video is where it is; `value_rank` is its rank before re-ranking, which `moved` it; `adjustments`: what
+    each scorer after the value added to it (the viewer's reactions, little watched videos, freshness, fatigue, boosts,
+    the Thompson draw); `drawn` and `propensity`: whether its place was, and P(video | those above it)."""
 
     video_id: str
     position: int
@@ -141,6 +145,9 @@ class ExplainedVideo(msgspec.Struct, frozen=True, kw_only=True):
     features: Mapping[str, float]
     moved: int
     adjustments: Mapping[str, float] = {}
+    drawn: bool = False
+    propensity: float = 1.0
+    pinned: bool = False
 
 
 class DroppedVideo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -159,7 +166,11 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """How a slate came to be; `dropped` can only be filled where `fidelity` is "full"."""
+    """How a slate came to be; `dropped` can only be filled where `fidelity` is "full".
+
+    `policy` is "slots" where some places were drawn, "plackett_luce" where all were, from a pool of `pool` videos by
+    softmax(score / `temperature`); "" where nothing was random.
+    """
 
     slate_id: str
     viewer_id: str
@@ -169,3 +180,6 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     videos: Sequence[ExplainedVideo]
     dropped: Sequence[DroppedVideo] = ()
     stages: Sequence[StageView] = ()
+    policy: str = ""
+    pool: int = 0
+    temperature: float = 0.0

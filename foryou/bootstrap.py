@@ -22,16 +22,21 @@ from core.settings import Settings
 from core.stages import Surface
 from features.definitions import schema_hash
 from features.state import FeatureState
+from feeds.boosts import RULES_FILE, RulesFile
 from feeds.bundle import Bundle, load_bundle
 from feeds.config import ForYouConfig
 from feeds.cursor import BoardPlaceSigner, CursorSigner
 from feeds.explain import explain
+from feeds.exploration.new_videos import new_videos
+from feeds.exploration.source import NewVideoSource
 from feeds.following import FollowingFeed
 from feeds.for_you import ForYouFeed, ForYouParts, settle
 from feeds.hydrate import Patience, Readers, read_viewer
 from feeds.intake import EventIntake, IntakeConfig
 from feeds.page import Explanation, FeedPage
 from feeds.replay import Replay, replay
+from feeds.reranking import ActiveRules, PinnedSource
+from feeds.seen_videos import SeenConfig, SeenVideos
 from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
 from feeds.trending.boards import Boards, CountsSource
@@ -78,6 +83,7 @@ class Product:
     trending: TrendingFeed = field(init=False)
     trends: CountsSource = field(init=False)
     intake: EventIntake = field(init=False)
+    rules: RulesFile = field(init=False)
     _surface: Surface | None = None
     _boards_at_ms: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -93,10 +99,16 @@ class Product:
         if self._surface is None or not 0 <= now - self._boards_at_ms < BOARD_REFRESH_MS:
             self.state.ensure()  # the catalogue may have grown since `refresh`
             self.bundle.extend(now)
-            sources = for_you_sources(self.bundle, self.state, self.config, now)
-            self._surface = for_you(sources, self.state.table, self.bundle, self.config)
+            self._surface = self._surface_of(now)
             self._boards_at_ms = now
         return self._surface
+
+    def _surface_of(self, now: int) -> Surface:
+        state, config = self.state, self.config
+        new, rules = new_videos(state, config, now), ActiveRules(self.rules.current(), state.table)
+        sources = for_you_sources(self.bundle, state, config, now)
+        sources = (*sources, NewVideoSource(new, config), PinnedSource(rules))
+        return for_you(sources, state.table, self.bundle, config, new, rules)
 
     async def page(self, viewer_id: str, *, page: int | None, limit: int, cursor: str | None, device: str) -> FeedPage:
         """One page of the For-You feed, after what other processes have put on the log."""
@@ -221,7 +233,12 @@ async def _connect(p: Product) -> None:
 
 def _wire(p: Product) -> None:
     stores, settings = p.stores, p.settings
-    readers = Readers(stores.features, stores.history, stores.tables, stores.slates, stores.known, stores.users)
+    p.rules = RulesFile(settings.file(RULES_FILE))
+    kept, looked_up = stores.kept(p.clock), partial(p.metrics.looked_up, "seen")
+    seen = SeenVideos(stores.history, kept, p.state.table, p.clock, SeenConfig(), p.later, looked_up)
+    readers = Readers(
+        stores.features, stores.history, stores.tables, stores.slates, stores.known, stores.users, seen=seen
+    )
     p.readers = readers
     p.following = following_feed(p, readers)
     p.trends = stores.trends(p.clock)

@@ -102,6 +102,15 @@ class CassandraHistory:
         rows = await self._of_viewer("seen", viewer_id, READ, self._read_s)
         return list(dict.fromkeys(video for (video,) in rows))
 
+    async def seen_between(self, viewer_id: str, from_ms: int, until_ms: int) -> list[str]:
+        """Video ids with a sight in the interval, within FORYOU_CASSANDRA_TIMEOUT_MS."""
+        if not viewer_id:
+            return []
+        statement = self._selects["seen_between"].bind((viewer_id, from_ms, until_ms))
+        rows = await self._session.rows(statement, READ, self._read_s)
+        # Newest last: of several sights the last one gives the place.
+        return list(dict.fromkeys(video for (video,) in reversed(rows)))[::-1]
+
     async def reactions(self, viewer_id: str) -> Reactions:
         """Likes and saves that stand, within FORYOU_CASSANDRA_TIMEOUT_MS."""
         return standing(await self._of_viewer("reactions", viewer_id, READ, self._read_s))

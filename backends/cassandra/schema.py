@@ -122,6 +122,7 @@ INSERTS: Final = {
 
 SELECTS: Final = {
     "seen": "SELECT video_id FROM seen WHERE user_id = ?",
+    "seen_between": "SELECT video_id FROM seen WHERE user_id = ? AND seen_at >= ? AND seen_at < ?",
     "reactions": "SELECT reaction, video_id, word FROM reactions WHERE user_id = ?",
     "months": "SELECT month FROM interaction_months WHERE user_id = ?",
     "interactions": (

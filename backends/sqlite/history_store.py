@@ -12,18 +12,21 @@ from core.ports import Record
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS seen (
-  viewer TEXT NOT NULL, video TEXT NOT NULL, time_ms INTEGER NOT NULL, PRIMARY KEY (viewer, video)
+  viewer TEXT NOT NULL, video TEXT NOT NULL, time_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (viewer, video)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reactions (
   viewer TEXT NOT NULL, kind TEXT NOT NULL, video TEXT NOT NULL, stands INTEGER NOT NULL,
   time_ms INTEGER NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (viewer, kind, video)
 ) WITHOUT ROWID
 """
-# The first sight counts, whatever the order in which events arrive.
+# The first sight gives the order and the last one the age, whatever the order in which events arrive.
 _SEE = """
-INSERT INTO seen VALUES (?, ?, ?)
-ON CONFLICT DO UPDATE SET time_ms = excluded.time_ms WHERE excluded.time_ms < time_ms
+INSERT INTO seen VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET time_ms = min(time_ms, excluded.time_ms), last_ms = max(last_ms, excluded.last_ms)
+WHERE excluded.time_ms < time_ms OR excluded.last_ms > last_ms
 """
+_BETWEEN = "SELECT video FROM seen WHERE viewer = ? AND last_ms >= ? AND last_ms < ? ORDER BY last_ms, video"
 # The last word counts: by event time, then by place on the log.
 _REACT = """
 INSERT INTO reactions VALUES (?, ?, ?, ?, ?, ?)
@@ -48,38 +51,42 @@ class SqliteHistoryStore:
         self._cache = _SeenCache(cached_ids)
         self._version = -1
         database.create(_SCHEMA)
+        if not database.rows("SELECT 1 FROM pragma_table_info('seen') WHERE name = 'last_ms'"):  # an older home
+            database.create(
+                "ALTER TABLE seen ADD COLUMN last_ms INTEGER NOT NULL DEFAULT 0; UPDATE seen SET last_ms = time_ms"
+            )
         database.on_rollback(self._cache.clear)
 
     async def record(self, records: Sequence[Record]) -> None:
         """Apply viewer events in any order and any number of times."""
-        first: dict[tuple[str, str], int] = {}
+        sights: dict[tuple[str, str], tuple[int, int]] = {}
         reactions: list[tuple[str, str, str, int, int, int]] = []
         for record in records:
             event = record.event
             if not event.viewer_id:
                 continue
             if isinstance(event, Impression | Watch):
-                key = (event.viewer_id, event.video_id)
-                if first.setdefault(key, event.time_ms) > event.time_ms:
-                    first[key] = event.time_ms
+                key, at_ms = (event.viewer_id, event.video_id), event.time_ms
+                first_ms, last_ms = sights.get(key, (at_ms, at_ms))
+                sights[key] = min(first_ms, at_ms), max(last_ms, at_ms)
             elif isinstance(event, Like | Unlike | Save | Unsave):
                 kind, stands = _REACTIONS[type(event)]
                 place = (event.viewer_id, kind, event.video_id)
                 reactions.append((*place, stands, event.time_ms, record.offset))
-        self._write(first, reactions)
+        self._write(sights, reactions)
 
     def _write(
         self,
-        first: dict[tuple[str, str], int],
+        sights: dict[tuple[str, str], tuple[int, int]],
         reactions: list[tuple[str, str, str, int, int, int]],
     ) -> None:
-        if not first and not reactions:
+        if not sights and not reactions:
             return
-        seen = sorted((*key, time_ms) for key, time_ms in first.items())
+        seen = sorted((*key, *times) for key, times in sights.items())
         with self._database.transaction():
             self._database.execute_many(_SEE, seen)
             self._database.execute_many(_REACT, sorted(reactions))
-            self._cache.add(seen)
+            self._cache.add([sight[:3] for sight in seen])
 
     async def seen(self, viewer_id: str) -> list[str]:
         """Video ids, oldest first sight first. The list is a copy."""
@@ -95,6 +102,10 @@ class SqliteHistoryStore:
             )
             kept = self._cache.put(viewer_id, rows)
         return kept.copy()
+
+    async def seen_between(self, viewer_id: str, from_ms: int, until_ms: int) -> list[str]:
+        """Video ids by their last sight, oldest first."""
+        return [video for (video,) in self._database.rows(_BETWEEN, (viewer_id, from_ms, until_ms))]
 
     async def reactions(self, viewer_id: str) -> Reactions:
         """Likes and saves that stand."""

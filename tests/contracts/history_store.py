@@ -53,6 +53,19 @@ class HistoryStoreContract:
         asyncio.run(history.record(records(*(impression(1, ann, video) for video in videos))))
         assert asyncio.run(history.seen(ann)) == sorted(videos)
 
+    def test_what_was_last_seen_in_an_interval_is_told_oldest_first(self, history: HistoryStore, ann: str) -> None:
+        events = [impression(3, ann, "c"), watch(1, ann, "a"), impression(2, ann, "b"), watch(4, ann, "a")]
+        asyncio.run(history.record(records(*events)))
+        at = {number: events[at].time_ms for at, number in enumerate((3, 1, 2, 4))}
+
+        def between(first: int, last: int) -> list[str]:
+            return asyncio.run(history.seen_between(ann, at[first], at[last]))
+
+        assert asyncio.run(history.seen_between(ann, at[1], at[4] + 1)) == ["b", "c", "a"]
+        assert between(2, 4) == ["b", "c"] and between(2, 3) == ["b"] and between(3, 3) == []
+        assert set(between(1, 3)) - {"a"} == {"b"}  # "a" was seen again: a store may still tell the first time
+        assert asyncio.run(history.seen_between(fresh("nobody"), 0, at[4])) == []
+
     def test_viewers_do_not_mix(self, history: HistoryStore, ann: str) -> None:
         bo = fresh("bo")
         asyncio.run(history.record(records(impression(1, ann, "a"), impression(2, bo, "b"))))

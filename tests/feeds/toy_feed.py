@@ -1,9 +1,11 @@
 """The For-You use case over embedded stores, the worldlet's catalogue and models that a test can foresee."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 
+from backends.memory import MemoryBytes
 from backends.sqlite.database import Database
 from backends.sqlite.event_log import SqliteEventLog
 from backends.sqlite.feature_store import SqliteFeatureStore
@@ -22,6 +24,7 @@ from feeds.config import ForYouConfig
 from feeds.cursor import CursorSigner
 from feeds.for_you import ForYouFeed, ForYouParts, settle
 from feeds.hydrate import Readers
+from feeds.seen_videos import SeenVideos
 from feeds.surfaces import for_you
 from tests.features.worldlet import START_MS, publications
 
@@ -62,7 +65,7 @@ class EveryVideo:
 class ToyFeed:
     """A feed whose clock and ids a test controls; weights are 0, so that pages run by row."""
 
-    def __init__(self, folder, **replaced):
+    def __init__(self, folder, *, seen=None, parts=None, **replaced):
         database = Database(folder / "state.db", durable=False)
         self.log = SqliteEventLog(Database(folder / "log.db", durable=False))
         self.tables = SqliteTables(database)
@@ -76,11 +79,16 @@ class ToyFeed:
         self.processor = Processor(self.log, models, self.state, Vocabulary())
         asyncio.run(self.processor.load())
         self.now_ms, self.ids, self.effects = NOW_MS, 0, set()
-        self.feed = ForYouFeed(self._parts(replaced))
+        self.cache = MemoryBytes(lambda: self.now_ms)
+        if seen is not None:
+            table = self.state.table
+            replaced["seen"] = SeenVideos(self.history, self.cache, table, lambda: self.now_ms, seen, self._later)
+        self.feed = ForYouFeed(replace(self._parts(replaced), **(parts or {})))
 
     def _parts(self, replaced):
         stores = {"features": self.features, "history": self.history, "tables": self.tables, "slates": self.slates}
-        config = ForYouConfig(author_cap=40, author_weight=0, similarity_weight=0, topic_weight=0)
+        weights = {"author_weight": 0, "similarity_weight": 0, "topic_weight": 0}
+        config = ForYouConfig(author_cap=40, random_share=0, exploration_every=0, **weights)
         table = self.state.table
         self.surface = for_you((EveryVideo(table),), table, ToyModels(), config)
         return ForYouParts(
