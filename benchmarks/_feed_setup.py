@@ -23,6 +23,9 @@ from features.state import FeatureState
 from feeds.bundle import RANKER_NAMES, Bundle
 from feeds.config import ForYouConfig
 from feeds.cross import unit_rows
+from feeds.exploration.new_videos import new_videos
+from feeds.exploration.source import NewVideoSource
+from feeds.reranking import ActiveRules, PinnedSource
 from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
 from feeds.tower_pair import TowerPair
@@ -63,7 +66,10 @@ def make(seed: int = 0) -> Setup:
     bins, trained = train(rng, bundle)
     bundle.ranker = trained.ranker(bins, *validation(rng, bundle, bins))
     bundle.ranker.warm_up()
-    surface = for_you(for_you_sources(bundle, state, CONFIG, NOW_MS), state.table, bundle, CONFIG)
+    new, rules = new_videos(state, CONFIG, NOW_MS), ActiveRules((), state.table)
+    sources = for_you_sources(bundle, state, CONFIG, NOW_MS)
+    sources = (*sources, NewVideoSource(new, CONFIG), PinnedSource(rules))
+    surface = for_you(sources, state.table, bundle, CONFIG, new, rules)
     boosters = {name: raw_booster(head.model, bins) for name, head in trained.heads.items()}
     return Setup(state, bundle, surface, boosters, towers)
 

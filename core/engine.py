@@ -11,6 +11,7 @@ from core.batch import CandidateBatch, from_sources
 from core.errors import ContractError, Unavailable
 from core.query import Query
 from core.stages import (
+    Draw,
     Filter,
     Hydrator,
     Scorer,
@@ -23,6 +24,14 @@ from core.stages import (
 )
 
 Timer = Callable[[], int]
+
+
+class TooLate(Exception):
+    """A request's time was over before this stage."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(f"The time of the request was over before {stage}.")
+        self.stage = stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,12 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """The chosen candidates in order, their propensities [k] (None: deterministic), and the trace."""
+    """The chosen candidates in order, their propensities [k] (None: deterministic), the trace, and what was drawn."""
 
     batch: CandidateBatch
     propensity: Array | None
     trace: Trace
+    draw: Draw | None = None
 
 
 class Engine:
@@ -68,11 +78,15 @@ class Engine:
         self._timer, self._on_stage = timer, on_stage
         self._on_outage = on_outage or (lambda stage: None)
 
-    def execute(self, surface: Surface, query: Query) -> Ranked:
-        """Sources, then every step in order."""
+    def now_ns(self) -> int:
+        """The time on the engine's timer, nanoseconds."""
+        return self._timer()
+
+    def execute(self, surface: Surface, query: Query, until_ns: int | None = None) -> Ranked:
+        """Sources, then every step in order; TooLate where one would begin after `until_ns` on the engine's timer."""
         trace = Trace()
-        batch = self._retrieve(surface.sources, query, trace)
-        ranked = self.resume(surface, query, batch, trace)
+        batch = self._retrieve(surface.sources, query, trace, until_ns)
+        ranked = self.resume(surface, query, batch, trace, until_ns=until_ns)
         if self._on_stage is not None:
             for stage in trace.stages:
                 self._on_stage(stage.kind, stage.name, stage.spent_ns)
@@ -85,17 +99,27 @@ class Engine:
         batch: CandidateBatch,
         trace: Trace | None = None,
         recorded: Mapping[str, Array] | None = None,
+        until_ns: int | None = None,
     ) -> Ranked:
-        """Every step in order on candidates that are given; `recorded` columns [candidates] replace the hydrators'."""
+        """Every step in order on candidates that are given; `recorded` columns [candidates] replace the hydrators'.
+        TooLate as `execute`."""
         trace = trace or Trace()
         run = _Run(query, batch, trace, recorded, self._timer, self._on_outage)
         for number, step in enumerate(surface.steps):
+            self._require_time(step.name, until_ns)
             run.step(number, step)
         return run.finish()
 
-    def _retrieve(self, sources: tuple[Source, ...], query: Query, trace: Trace) -> CandidateBatch:
+    def _require_time(self, stage: str, until_ns: int | None) -> None:
+        if until_ns is not None and self._timer() > until_ns:
+            raise TooLate(stage)
+
+    def _retrieve(
+        self, sources: tuple[Source, ...], query: Query, trace: Trace, until_ns: int | None
+    ) -> CandidateBatch:
         found: list[tuple[int, Int32]] = []
         for number, source in enumerate(sources):
+            self._require_time(source.name, until_ns)
             start = self._timer()
             try:
                 rows = np.asarray(source.fetch(query))
@@ -131,6 +155,7 @@ class _Run:
         )
         self.replayed = recorded
         self.propensity: Array | None = None
+        self.draw: Draw | None = None
         self.alive = np.arange(len(batch), dtype=np.int32)
         trace.candidates = batch
         trace.dropped = np.full(len(batch), -1, np.int32)
@@ -138,6 +163,8 @@ class _Run:
     def step(self, number: int, step: Step) -> None:
         """Run one step under its contract."""
         kind, before, start = kind_of(step), len(self.batch), self.timer()
+        if self.propensity is not None and kind in ("filter", "selector"):
+            raise ContractError(f"The {kind} {step.name} comes after a random choice, whose chances it would change.")
         run = {
             "filter": self._filter,
             "hydrator": self._hydrate,
@@ -150,7 +177,7 @@ class _Run:
 
     def finish(self) -> Ranked:
         """What is left is what is served."""
-        return Ranked(self.batch, self.propensity, self.trace)
+        return Ranked(self.batch, self.propensity, self.trace, self.draw)
 
     def _filter(self, number: int, step: Filter) -> None:
         keep = np.asarray(step.keep(self.query, self.batch))
@@ -191,9 +218,9 @@ class _Run:
         order, propensity = np.asarray(selection.order), selection.propensity
         if order.ndim != 1 or order.dtype.kind not in "iu" or not _distinct(order, len(self.batch)):
             raise ContractError(f"Selector {step.name} must give distinct indices below {len(self.batch)}.")
-        if propensity is not None and np.shape(propensity) != order.shape:
-            raise ContractError(f"Selector {step.name} must give a propensity for each of {len(order)} places.")
-        self.propensity = propensity
+        if propensity is not None and not _chances(propensity, len(order)):
+            raise ContractError(f"Selector {step.name} must give {len(order)} propensities above 0, at most 1.")
+        self.propensity, self.draw = propensity, selection.draw
         self._narrow(number, order)
 
     def _narrow(self, number: int, index: Array) -> None:
@@ -209,6 +236,11 @@ class _Run:
         whole = np.zeros((len(self.trace.candidates), *column.shape[1:]), column.dtype)
         whole[self.alive] = column
         self.trace.recorded[name] = whole
+
+
+def _chances(propensity: Array, places: int) -> bool:
+    """Whether these are probabilities, none of them 0, of so many places."""
+    return np.shape(propensity) == (places,) and bool(np.all((propensity > 0) & (propensity <= 1)))
 
 
 def _distinct(order: Array, below: int) -> bool:

@@ -4,7 +4,11 @@ import msgspec
 
 
 class Slate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One served page. Tuples run by position; `fidelity` is "features" or "full" (see `foryou replay`)."""
+    """One served page. Tuples run by position; `fidelity` is "features" or "full" (see `foryou replay`).
+
+    `policy` is "" where nothing was random, else how the positions `drawn` were; `propensities` are
+    P(video | those above it), 1 at the other positions, and empty where nothing was random.
+    """
 
     slate_id: str
     viewer_id: str
@@ -21,6 +25,8 @@ class Slate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     applied_offset: int = 0
     degraded: tuple[str, ...] = ()
     fidelity: str = "features"
+    policy: str = ""
+    drawn: tuple[int, ...] = ()
 
 
 class SlateDetail(msgspec.Struct, frozen=True, kw_only=True):

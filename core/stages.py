@@ -64,11 +64,24 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Draw:
+    """What a random choice was made from: `places` [p] of the page went to members of a pool (`rows` [n] of the video
+    table) without replacement, by softmax(`score` [n] / `temperature`) among those left; `policy` says how it came."""
+
+    policy: str
+    places: Int32
+    rows: Int32
+    score: Float64
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
-    """An order of some candidates, and the probability of each at its place where the choice was random."""
+    """An order of some candidates; where the choice was random, the probability of each at its place, and the draw."""
 
     order: Int32
     propensity: Float64 | None = None
+    draw: Draw | None = None
 
 
 @runtime_checkable
@@ -78,7 +91,7 @@ class Selector(Protocol):
     name: str
 
     def select(self, query: Query, batch: CandidateBatch) -> Selection:
-        """`order` [k] of distinct indices into the batch, k <= n"""
+        """`order` [k] of distinct indices into the batch, k <= n; nothing drops or reorders after a random one"""
         ...
 
 

@@ -1,6 +1,6 @@
 """Packs what explains a slate, and reads it back: features and ranks of the served, which versions of raw state the
-features were computed from (features.logged), and, when kept in full, the query and every candidate with its columns
-and the step that dropped it."""
+features were computed from (features.logged), the pool that places were drawn from, its scores and temperature, and,
+when kept in full, the query and every candidate with its columns and the step that dropped it."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,10 @@ from core.slate import Slate, SlateDetail
 from features.logged import READ, VIEWER_READ, viewer_read
 from features.state import state_of
 
-_SERVED = ("features", READ, "tower", "value", "adjusted", "explored", "value_rank")
+_SERVED = (
+    "features", READ, "tower", "value", "adjusted", "explored", "freshened", "rested", "boosted", "thompson",
+    "value_rank", "pin",
+)  # fmt: skip
 
 
 def detail_of(slate: Slate, query: Query, ranked: Ranked) -> SlateDetail:
@@ -22,6 +25,9 @@ def detail_of(slate: Slate, query: Query, ranked: Ranked) -> SlateDetail:
     batch = ranked.batch
     served = {name: batch.columns[name] for name in _SERVED if name in batch.columns}
     served |= {"rows": batch.rows, "source_mask": batch.source_mask}
+    if ranked.draw is not None:
+        served |= {"pool_rows": ranked.draw.rows, "pool_score": ranked.draw.score}
+        served["temperature"] = np.array([ranked.draw.temperature])
     served[VIEWER_READ] = viewer_read(state_of(query), query.now_ms)
     full = _pack_full(query, ranked.trace) if query.keep_full else b""
     return SlateDetail(slate_id=slate.slate_id, served=pack(served), full=full)

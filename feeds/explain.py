@@ -13,10 +13,20 @@ from core.stages import Surface, kind_of
 from core.video_table import VideoTable
 from feeds.bundle import RANKER_NAMES, Bundle
 from feeds.details import read_full
+from feeds.exploration.thompson import ThompsonScorer
 from feeds.page import DroppedVideo, ExplainedVideo, Explanation, StageView, Term
+from feeds.reranking import BoostScorer, FatigueScorer, FreshnessScorer
 from feeds.stages import ExplorationScorer, ReactionScorer, ValueScorer
 
-_SCORES: Final = (ValueScorer.name, ReactionScorer.name, ExplorationScorer.name)
+_SCORES: Final = (
+    ValueScorer.name,
+    ReactionScorer.name,
+    ExplorationScorer.name,
+    FreshnessScorer.name,
+    FatigueScorer.name,
+    BoostScorer.name,
+    ThompsonScorer.name,
+)
 
 
 async def explain(
@@ -30,6 +40,7 @@ async def explain(
     detail = await slates.get_detail(slate_id)
     stages = [StageView(kind=kind, name=name) for kind, name in surface.components()]
     videos = _videos(slate, detail, bundle, surface) if detail is not None else _bare(slate)
+    pool, temperature = _pool(detail)
     return Explanation(
         slate_id=slate.slate_id,
         viewer_id=slate.viewer_id,
@@ -39,7 +50,16 @@ async def explain(
         videos=videos,
         dropped=_dropped(detail, surface, table) if detail is not None else [],
         stages=stages,
+        policy=slate.policy,
+        pool=pool,
+        temperature=temperature,
     )
+
+
+def _pool(detail: SlateDetail | None) -> tuple[int, float]:
+    """How many videos places were drawn from, and T; zeros where nothing was random."""
+    arrays = unpack(detail.served)[0] if detail is not None else {}
+    return (len(arrays["pool_rows"]), float(arrays["temperature"][0])) if "pool_rows" in arrays else (0, 0.0)
 
 
 def _bare(slate: Slate) -> list[ExplainedVideo]:
@@ -48,7 +68,8 @@ def _bare(slate: Slate) -> list[ExplainedVideo]:
     return [
         ExplainedVideo(
             video_id=video_id, position=position, source=source, sources=[source],
-            value=0.0, value_rank=position, terms=nothing, features={}, moved=0,
+            value=0.0, value_rank=position, terms=nothing, features={}, moved=0, drawn=position in slate.drawn,
+            propensity=_propensity(slate, position),
         )
         for position, (video_id, source) in enumerate(zip(slate.video_ids, slate.sources, strict=True))
     ]  # fmt: skip
@@ -74,9 +95,17 @@ def _videos(slate: Slate, detail: SlateDetail, bundle: Bundle, surface: Surface)
                 features=_features(arrays["features"][position], bundle),
                 moved=rank - position,
                 adjustments=_adjustments({name: arrays[name][position] for name in _SCORES if name in arrays}),
+                drawn=position in slate.drawn,
+                propensity=_propensity(slate, position),
+                pinned="pin" in arrays and int(arrays["pin"][position]) == position,
             )
         )
     return explained
+
+
+def _propensity(slate: Slate, position: int) -> float:
+    """P(the video of this position | those above it); 1 where nothing was random."""
+    return slate.propensities[position] if slate.propensities else 1.0
 
 
 def _adjustments(scores: Mapping[str, float]) -> dict[str, float]:

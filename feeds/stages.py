@@ -14,7 +14,6 @@ from features.layout import LIKE_BIT, NEGATIVE_BIT, SESSION_GAP_MS, STRONG_BIT
 from features.logged import READ
 from features.state import state_of
 from feeds.config import ForYouConfig
-from feeds.diversity import diverse_order
 
 
 class Models(Protocol):
@@ -55,7 +54,7 @@ class CatalogueHydrator:
         return {
             "author": table.author[rows],
             "topic": table.topic[rows],
-            "visibility": table.visibility[rows],
+            "visibility": table.visibility_in(rows, query.region),
             "length_ms": table.length_ms[rows],
             "upload_ms": table.upload_ms[rows],
         }
@@ -86,7 +85,7 @@ class PreRankScorer:
 
 
 class PreRankSelector:
-    """Keeps the best by the light score, and the first few of every source."""
+    """Keeps the best by the light score, the first few of every source, and what is pinned."""
 
     name = "pre_rank_keep"
 
@@ -102,6 +101,8 @@ class PreRankSelector:
         sure = np.zeros(len(batch), np.bool_)
         for source in np.unique(batch.source):
             sure[np.flatnonzero(batch.source == source)[: self._guaranteed]] = True
+        if "pin" in batch.columns:
+            sure |= batch["pin"] >= 0
         merged = np.concatenate([order[sure[order]], order[~sure[order]]])[: self._keep]
         return Selection(merged[np.argsort(-score[merged], kind="stable")])
 
@@ -203,36 +204,3 @@ def session_begin(query: Query) -> int:
     time_ms = state["history_time_ms"][: int(state["history_len"])]
     gap = np.diff(np.append(time_ms, query.now_ms)) > SESSION_GAP_MS
     return int(np.flatnonzero(gap)[-1]) + 1 if gap.any() else 0
-
-
-class DiversitySelector:
-    """Chooses the page: value, an author cap, and a price for repeats among what was watched lately and the page."""
-
-    name = "diversity"
-
-    def __init__(self, table: VideoTable, config: ForYouConfig) -> None:
-        self._table, self._config = table, config
-
-    def select(self, query: Query, batch: CandidateBatch) -> Selection:
-        """[<= limit] in page order"""
-        c, watched = self._config, self._watched(query)
-        order = diverse_order(
-            batch[ExplorationScorer.name],
-            batch["author"],
-            batch["topic"],
-            batch["content"],
-            query.limit,
-            c.author_cap,
-            c.similarity_weight,
-            c.topic_weight,
-            c.author_weight,
-            watched_author=self._table.author[watched],
-            watched_topic=self._table.topic[watched],
-        )
-        return Selection(order)
-
-    def _watched(self, query: Query) -> Int32:
-        """The rows that this session has watched, oldest first; those unknown here are left out. [<= HISTORY] int32"""
-        state = state_of(query)[0]
-        rows = state["history_video"][session_begin(query) : int(state["history_len"])]
-        return np.asarray(rows[rows < len(self._table)], np.int32)

@@ -3,6 +3,9 @@
 from core.stages import Source, Surface
 from core.video_table import VideoTable
 from feeds.config import ForYouConfig
+from feeds.exploration.new_videos import NewVideos
+from feeds.exploration.stage import ExplorationSelector
+from feeds.exploration.thompson import NewVideoHydrator, ThompsonScorer
 from feeds.filters import (
     BlockedAuthorFilter,
     DuplicateFilter,
@@ -12,9 +15,10 @@ from feeds.filters import (
     SeenFilter,
     ServedFilter,
 )
+from feeds.page_selector import DiversitySelector
+from feeds.reranking import ActiveRules, BoostScorer, FatigueScorer, FreshnessScorer, RulesHydrator
 from feeds.stages import (
     CatalogueHydrator,
-    DiversitySelector,
     ExplorationScorer,
     FeatureHydrator,
     Models,
@@ -27,8 +31,15 @@ from feeds.stages import (
 )
 
 
-def for_you(sources: tuple[Source, ...], table: VideoTable, models: Models, config: ForYouConfig) -> Surface:
-    """The personal feed: retrieve, filter, pre-rank, rank, diversify."""
+def for_you(
+    sources: tuple[Source, ...],
+    table: VideoTable,
+    models: Models,
+    config: ForYouConfig,
+    new: NewVideos | None = None,
+    rules: ActiveRules | None = None,
+) -> Surface:
+    """The personal feed: retrieve, filter, pre-rank, rank, re-rank, diversify, and last of all explore."""
     return Surface(
         name="for_you",
         sources=sources,
@@ -41,6 +52,7 @@ def for_you(sources: tuple[Source, ...], table: VideoTable, models: Models, conf
             OwnFilter(),
             BlockedAuthorFilter(),
             HiddenAuthorFilter(),
+            RulesHydrator(rules or ActiveRules((), table)),
             TowerHydrator(models),
             PreRankScorer(),
             PreRankSelector(config),
@@ -49,6 +61,12 @@ def for_you(sources: tuple[Source, ...], table: VideoTable, models: Models, conf
             ValueRankHydrator(),
             ReactionScorer(models, config),
             ExplorationScorer(models, config),
+            FreshnessScorer(config),
+            FatigueScorer(table, config),
+            BoostScorer(),
+            NewVideoHydrator(new or NewVideos.none()),
+            ThompsonScorer(table, models, config),
             DiversitySelector(table, config),
+            ExplorationSelector(config),
         ),
     )

@@ -52,7 +52,7 @@ def test_the_stages_of_an_explanation_are_those_that_ran(app):
     assert stages[:4] == [
         ("source", "two_tower"), ("source", "item_to_item"), ("source", "fresh"), ("source", "popular"),
     ]  # fmt: skip
-    assert stages[-1] == ("selector", "diversity")
+    assert stages[-2:] == [("selector", "diversity"), ("selector", "exploration")]
     filters = [name for kind, name in stages if kind == "filter"]
     assert {"removed", "seen", "own", "blocked_author", "hidden_author"} <= set(filters)
 

@@ -225,6 +225,6 @@ def test_the_response_has_every_field_of_the_spec(toy):
 
 def test_the_surface_can_be_printed_and_ends_with_its_selector(toy):
     listed = toy.surface.components()
-    assert listed[0] == ("source", "every") and listed[-1] == ("selector", "diversity")
+    assert listed[0] == ("source", "every") and listed[-1] == ("selector", "exploration")
     kinds = [kind for kind, _ in listed]
     assert kinds.count("filter") == 7 and len({name for _, name in listed}) == len(listed)
