@@ -26,6 +26,7 @@ INSERT INTO seen VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET time_ms = min(time_ms, excluded.time_ms), last_ms = max(last_ms, excluded.last_ms)
 WHERE excluded.time_ms < time_ms OR excluded.last_ms > last_ms
 """
+_LAST_MS = 2**63 - 1  # what SQLite holds; a log may say any number
 _BETWEEN = "SELECT video FROM seen WHERE viewer = ? AND last_ms >= ? AND last_ms < ? ORDER BY last_ms, video"
 # The last word counts: by event time, then by place on the log.
 _REACT = """
@@ -66,7 +67,7 @@ class SqliteHistoryStore:
             if not event.viewer_id:
                 continue
             if isinstance(event, Impression | Watch):
-                key, at_ms = (event.viewer_id, event.video_id), event.time_ms
+                key, at_ms = (event.viewer_id, event.video_id), min(event.time_ms, _LAST_MS)
                 first_ms, last_ms = sights.get(key, (at_ms, at_ms))
                 sights[key] = min(first_ms, at_ms), max(last_ms, at_ms)
             elif isinstance(event, Like | Unlike | Save | Unsave):
