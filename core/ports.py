@@ -108,7 +108,7 @@ class Tables(Protocol):
         ...
 
     async def relate(self, records: Sequence[Record]) -> None:
-        """Apply follow, unfollow, hide_author, block and unblock events; idempotent."""
+        """Apply follow, unfollow, (un)hide_author, block and unblock events; idempotent."""
         ...
 
     async def relations(self, viewer_id: str) -> Relations:

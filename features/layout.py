@@ -98,6 +98,7 @@ OPERATIONS: Final = (
     "hide_author",
     "block",
     "unblock",
+    "unhide_author",
 )
 OP: Final = {name: code for code, name in enumerate(OPERATIONS)}
 

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 from core.arrays import Array
 from core.catalogue import Reactions, Relations, ViewerRecord
 from core.errors import CorruptData, Unavailable
-from core.ports import FeatureStore, HistoryStore, SlateStore, Tables
+from core.ports import FeatureStore, HistoryStore, Record, SlateStore, Tables
 from core.slate import Slate
 from features.layout import VIEWER_DTYPE
 from features.packed import record_of
 from feeds.last_known import NOTHING_KNOWN, Known, KnownUsers, LastKnownRelations
 from feeds.seen_videos import NOTHING_SEEN, Seen, SeenVideos
+from feeds.told_events import ToldEvents, reacted, watched
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """The stores that a request reads; without `seen`, all that the history has stays away."""
+    """The stores that a request reads; without `seen`, all that the history has stays away. `told` has what others
+    will count, None where this process counts itself."""
 
     features: FeatureStore
     history: HistoryStore
@@ -67,13 +69,14 @@ class Readers:
     users: KnownUsers | None = None
     patience: Patience = field(default_factory=lambda: Patience())
     seen: SeenVideos | None = None
+    told: ToldEvents | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ViewerFacts:
     """What was read; `record` the viewer's row [1] VIEWER_DTYPE, None where there is none; `relations` None means that
     their safety is unknown. `seen`: what must not come again yet. `news` is what the tables say of them and the cache
-    of last known ones does not."""
+    of last known ones does not. `told`: events that the row may not include yet."""
 
     record: Array | None
     profile: ViewerRecord | None
@@ -83,6 +86,7 @@ class ViewerFacts:
     slates: list[Slate]
     degraded: tuple[str, ...]
     news: Relations | None = None
+    told: tuple[Record, ...] = ()
 
     @property
     def region(self) -> str:
@@ -127,14 +131,15 @@ async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms
     """All parts concurrently."""
     parts = _Parts(readers.patience, deadline_ms)
     viewer = asyncio.gather(
-        parts.read("features", _row(readers, viewer_id), lambda: None),
+        parts.read("features", _row(readers, viewer_id), lambda: (None, ())),
         parts.read("profile", _user(readers, viewer_id), lambda: _last_known(readers, viewer_id)),
         parts.read("seen", _seen(readers, viewer_id), lambda: NOTHING_SEEN),
         parts.read("session", readers.slates.latest(viewer_id, slates), list),
     )
-    standing, (row, profile, seen, latest) = await asyncio.gather(_standing(parts, readers, viewer_id), viewer)
+    standing, ((row, told), profile, seen, latest) = await asyncio.gather(_standing(parts, readers, viewer_id), viewer)
     late, relations, news = tuple(parts.late), standing.relations, standing.news
-    return ViewerFacts(row, profile, seen, standing.reactions, relations, latest, late, news)
+    reactions, seen = reacted(standing.reactions, told), Seen([*seen.recent, *watched(told)], seen.rows)
+    return ViewerFacts(row, profile, seen, reactions, relations, latest, late, news, told)
 
 
 async def read_standing(readers: Readers, viewer_id: str, deadline_ms: int) -> Standing:
@@ -166,10 +171,15 @@ async def _seen(readers: Readers, viewer_id: str) -> Seen:
     return Seen(await readers.history.seen(viewer_id), NOTHING_SEEN.rows)
 
 
-async def _row(readers: Readers, viewer_id: str) -> Array | None:
-    """The viewer's row, a copy that may be changed. CorruptData, SchemaMismatch where it is none of ours."""
-    raw = (await readers.features.read("viewer", [viewer_id]))[0]
-    return record_of(raw, VIEWER_DTYPE) if raw else None
+async def _row(readers: Readers, viewer_id: str) -> tuple[Array | None, tuple[Record, ...]]:
+    """The viewer's row, a copy that may be changed, and what was told last. CorruptData, SchemaMismatch where it is
+    none of ours."""
+    raws, told = await asyncio.gather(readers.features.read("viewer", [viewer_id]), _told(readers, viewer_id))
+    return (record_of(raws[0], VIEWER_DTYPE) if raws[0] else None), told
+
+
+async def _told(readers: Readers, viewer_id: str) -> tuple[Record, ...]:
+    return await readers.told.read(viewer_id) if readers.told is not None else ()
 
 
 async def _user(readers: Readers, viewer_id: str) -> ViewerRecord | None:

@@ -10,8 +10,8 @@ from typing import Final
 
 from core.cache_keys import cache_key
 from core.errors import CorruptData, Unavailable
-from core.events import AnyEvent, Event
-from core.ports import Appended, Bytes, EventSink
+from core.events import Event
+from core.ports import Appended, Bytes, EventSink, Record
 
 _TTL_MS: Final = 3_600_000
 
@@ -26,7 +26,7 @@ class RecognisingSink:
         self,
         sink: EventSink,
         cache: Bytes,
-        after: Callable[[Sequence[AnyEvent]], Awaitable[None]],
+        after: Callable[[Sequence[Record]], Awaitable[None]],
         deadline_ms: int,
     ) -> None:
         self._sink, self._cache, self._after, self._deadline_s = sink, cache, after, deadline_ms / 1000
@@ -42,7 +42,8 @@ class RecognisingSink:
         if fresh:
             for at, place in zip(fresh, await self._sink.append([events[at] for at in fresh]), strict=True):
                 answer[at] = replace(place, duplicate=False)
-            await self._in_time(self._remember([keys[at] for at in fresh], [events[at] for at in fresh]))
+            records = [Record(answer[at].offset, events[at]) for at in fresh]  # type: ignore[arg-type]
+            await self._in_time(self._remember([keys[at] for at in fresh], records))
         return answer
 
     async def _known(self, keys: Sequence[str]) -> set[str]:
@@ -62,10 +63,10 @@ class RecognisingSink:
         if task.done():
             task.result()
 
-    async def _remember(self, keys: Sequence[str], events: Sequence[Event]) -> None:
+    async def _remember(self, keys: Sequence[str], records: Sequence[Record]) -> None:
         """The events are durable and accepted, whatever becomes of this."""
         try:
             await self._cache.set(dict.fromkeys(keys, b""), _TTL_MS)
-            await self._after(events)  # type: ignore[arg-type]
+            await self._after(records)
         except (Unavailable, CorruptData):
             return

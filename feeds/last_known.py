@@ -1,8 +1,8 @@
 """What was last known of viewers and users, so that an outage of the tables neither blinds the feed nor opens it.
 
 Relations are kept as they were last read, beside those that the viewer has reported since: a block counts from its
-acknowledgement on, whether or not the tables have heard of it. What was reported may add a block or a hidden author and
-never takes one away: only the tables say that it ended.
+acknowledgement on, whether or not the tables have heard of it. What was reported may add a block and never takes one
+away: only the tables say that it ended. A follow and a hidden author are wishes, and the last word on them counts.
 """
 
 import logging
@@ -16,8 +16,8 @@ from core.cache_keys import cache_key
 from core.catalogue import Relations, ViewerRecord
 from core.clock import Clock
 from core.errors import Unavailable
-from core.events import AnyEvent, Block, Event, Follow, HideAuthor, Unblock, Unfollow
-from core.ports import Bytes, Ranked, Tables
+from core.events import Block, Event, Follow, HideAuthor, Unblock, Unfollow, UnhideAuthor
+from core.ports import Bytes, Ranked, Record, Tables
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ _FIELDS: Final[dict[type[Event], tuple[_Field, bool]]] = {
     Follow: ("follows", True),
     Unfollow: ("follows", False),
     HideAuthor: ("hidden", True),
+    UnhideAuthor: ("hidden", False),
     Block: ("blocked", True),
     Unblock: ("blocked", False),
 }
@@ -69,7 +70,7 @@ class Known:
         for (field, author_id), stands in {(r.field, r.author_id): r.stands for r in self.reported}.items():
             if stands:
                 groups[field][author_id] = None
-            elif field == "follows":
+            elif field in ("follows", "hidden"):
                 groups[field].pop(author_id, None)
         return Relations(**{name: tuple(group) for name, group in groups.items()})
 
@@ -96,11 +97,11 @@ class LastKnownRelations:
         """Keep what the tables said."""
         await self._cache.set({_key(viewer_id, "relations"): msgspec.msgpack.encode(relations)}, _RELATIONS_TTL_MS)
 
-    async def report(self, events: Sequence[AnyEvent]) -> None:
+    async def report(self, records: Sequence[Record]) -> None:
         """Keep the changes among events that were acknowledged, on both sides of a block."""
         changes: dict[str, dict[str, float]] = {}
-        for event in events:
-            if isinstance(event, Follow | Unfollow | HideAuthor | Block | Unblock):
+        for event in (record.event for record in records):
+            if isinstance(event, Follow | Unfollow | HideAuthor | UnhideAuthor | Block | Unblock):
                 field, stands = _FIELDS[type(event)]
                 _put(changes, event.viewer_id, _Report(field, event.author_id, stands, event.time_ms, event.event_id))
                 if field == "blocked":

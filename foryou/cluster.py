@@ -29,7 +29,7 @@ from backends.sqlite.video_store import SqliteVideoStore
 from core.clock import Clock
 from core.errors import Unavailable
 from core.log import MessageLog
-from core.ports import EventLog
+from core.ports import EventLog, Record
 from core.settings import Settings
 from core.topics import USER_INTERACTION
 from features.archive.events import ArchivedEvents
@@ -41,6 +41,7 @@ from features.stream.sink import StreamSink
 from feeds.known_ids import RecognisingSink
 from feeds.last_known import KnownUsers, LastKnownRelations
 from feeds.shared_slates import SharedSlates, SlateShipper
+from feeds.told_events import ToldEvents
 from feeds.trending.published import PublishedTrends
 from feeds.turns import SharedTurns
 from foryou.cluster_fanout import following_inbox
@@ -84,11 +85,14 @@ class Cluster:
         """Every port of a product on this cluster."""
         settings, tables = self.settings, PostgresTables(self.postgres)
         cache, ranked = RedisBytes(self.nodes), RedisRanked(self.nodes)
-        known = LastKnownRelations(cache, ranked)
+        known, told = LastKnownRelations(cache, ranked), ToldEvents(ranked)
         own = SqliteSlateOutbox(self._file(f"slates{'-' + settings.replica if settings.replica else ''}.db"))
         slates = SharedSlates(own, ranked, cache, settings.hydrate_deadline_ms // 2, self.clock)
         shipper = SlateShipper(own, self.messages, self.clock)
         interactions = ArchivedLog(self.blobs, self.messages, USER_INTERACTION)
+
+        async def heard(records: Sequence[Record]) -> None:
+            await asyncio.gather(known.report(records), told.tell(records))
 
         async def follow(bundle: Path, clock: Clock) -> Live:
             beside = [shipper.run, slates.run]
@@ -107,7 +111,8 @@ class Cluster:
             current=self._current,
             applies=False,
             imports=self._import_log(),
-            sink=RecognisingSink(StreamSink(self.messages), cache, known.report, settings.hydrate_deadline_ms),
+            sink=RecognisingSink(StreamSink(self.messages), cache, heard, settings.hydrate_deadline_ms),
+            told=told,
             known=known,
             users=KnownUsers(tables, self.clock),
             trends=lambda clock: PublishedTrends(cache, self._partitions, settings.hydrate_deadline_ms / 1000),

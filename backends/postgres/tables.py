@@ -12,13 +12,18 @@ import msgspec
 from backends.postgres.database import PostgresDatabase
 from core.catalogue import Relations, ViewerRecord
 from core.errors import InputError
-from core.events import Block, Follow, HideAuthor, Unblock, Unfollow
+from core.events import Block, Follow, HideAuthor, Unblock, Unfollow, UnhideAuthor
 from core.ports import Record
 from core.social import check_user
 
 _CHUNK: Final = 1_000
 _COLUMNS: Final = ("user_id", "username", "display_name", "avatar_url", "verified")
-_KINDS: Final = {HideAuthor: ("hide", True), Block: ("block", True), Unblock: ("block", False)}
+_KINDS: Final = {
+    HideAuthor: ("hide", True),
+    UnhideAuthor: ("hide", False),
+    Block: ("block", True),
+    Unblock: ("block", False),
+}
 
 _PUT = """
 INSERT INTO users AS u (user_id, username, display_name, avatar_url, verified, created_at, profile)
@@ -108,7 +113,7 @@ class PostgresTables:
         return users
 
     async def relate(self, records: Sequence[Record]) -> None:
-        """Apply follow, unfollow, hide_author, block and unblock events, in any order and any number of times."""
+        """Apply follow, unfollow, (un)hide_author, block and unblock events, in any order and any number of times."""
         follows, others = _last_words(records)
         if follows:
             await self._database.write(_FOLLOW, *columns(((*key, *word) for key, word in follows.items()), 5))
@@ -157,7 +162,7 @@ def _last_words(records: Sequence[Record]) -> tuple[dict[Any, Word], dict[Any, W
         if isinstance(event, Follow | Unfollow):
             word = (isinstance(event, Follow), event.time_ms, record.offset)
             say(follows, (event.viewer_id, event.author_id), word)
-        elif isinstance(event, HideAuthor | Block | Unblock):
+        elif isinstance(event, HideAuthor | UnhideAuthor | Block | Unblock):
             kind, stands = _KINDS[type(event)]
             say(others, (event.viewer_id, kind, event.author_id), (stands, event.time_ms, record.offset))
     return follows, others

@@ -9,7 +9,7 @@ import msgspec
 from backends.sqlite.database import Database
 from core.catalogue import Relations, ViewerRecord
 from core.errors import InputError
-from core.events import Block, Follow, HideAuthor, Unblock, Unfollow
+from core.events import Block, Follow, HideAuthor, Unblock, Unfollow, UnhideAuthor
 from core.ports import Record
 from core.social import check_user
 
@@ -36,6 +36,7 @@ _KINDS: Final = {
     Follow: (_FOLLOW, 1),
     Unfollow: (_FOLLOW, 0),
     HideAuthor: (_HIDE, 1),
+    UnhideAuthor: (_HIDE, 0),
     Block: (_BLOCK, 1),
     Unblock: (_BLOCK, 0),
 }
@@ -82,11 +83,11 @@ class SqliteTables:
         return [_decode(raw) for (raw,) in self._database.rows("SELECT record FROM users ORDER BY id")]
 
     async def relate(self, records: Sequence[Record]) -> None:
-        """Apply follow, unfollow, hide_author, block and unblock events, in any order and any number of times."""
+        """Apply follow, unfollow, (un)hide_author, block and unblock events, in any order and any number of times."""
         rows = []
         for record in records:
             event = record.event
-            if isinstance(event, Follow | Unfollow | HideAuthor | Block | Unblock):
+            if isinstance(event, Follow | Unfollow | HideAuthor | UnhideAuthor | Block | Unblock):
                 kind, stands = _KINDS[type(event)]
                 place = (event.viewer_id, kind, event.author_id)
                 rows.append((*place, stands, event.time_ms, record.offset))

@@ -15,9 +15,9 @@ from backends.sqlite.database import Database
 from backends.sqlite.slate_outbox import SqliteSlateOutbox
 from core.clock import system_clock
 from core.errors import Unavailable
-from core.events import AnyEvent, decode
+from core.events import decode
 from core.log import MAX_MESSAGE_BYTES, MessageLog
-from core.ports import Bytes, Ranked
+from core.ports import Bytes, Ranked, Record
 from core.slate import SlateDetail
 from core.topics import SLATES, USER_INTERACTION
 from features.stream.sink import StreamSink
@@ -90,8 +90,8 @@ class ClusterSlatesContract(OneLoop):
         file = Database(self.folder / f"slates-{name}.db", durable=True)
         outbox, heard = SqliteSlateOutbox(file), list[str]()
 
-        async def after(events: Sequence[AnyEvent]) -> None:
-            heard.extend(event.event_id for event in events)
+        async def after(records: Sequence[Record]) -> None:
+            heard.extend(record.event.event_id for record in records)
 
         return Replica(
             file,

@@ -6,7 +6,8 @@ import pytest
 
 from backends.memory import MemoryBytes, MemoryRanked
 from core.catalogue import Relations
-from core.events import Block, Follow, Unblock, Unfollow
+from core.events import Block, Follow, HideAuthor, Unblock, Unfollow, UnhideAuthor
+from core.ports import Record
 from feeds.last_known import NOTHING_KNOWN, LastKnownRelations
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -24,7 +25,7 @@ class Cache:
 
     def report(self, kind, viewer, author, event_id="e"):
         event = kind(event_id=event_id, viewer_id=viewer, author_id=author, time_ms=self.now_ms)
-        asyncio.run(self.known.report([event]))
+        asyncio.run(self.known.report([Record(1, event)]))
         self.now_ms += 1
 
     def over(self, viewer, read=None):
@@ -85,6 +86,13 @@ def test_a_follow_and_its_end_count_at_once(cache):
     assert cache.over("ann", relations(follows=["cid"])).follows == ("cid", "bob")
     cache.report(Unfollow, "ann", "bob", "2")
     assert cache.over("ann", relations(follows=["cid", "bob"])).follows == ("cid",)
+
+
+def test_a_hidden_author_and_the_end_of_that_count_at_once(cache):
+    cache.report(HideAuthor, "ann", "bob", "1")
+    assert cache.over("ann", relations(hidden=["cid"])).hidden == ("cid", "bob")
+    cache.report(UnhideAuthor, "ann", "bob", "2")
+    assert cache.over("ann", relations(hidden=["cid", "bob"])).hidden == ("cid",)
 
 
 def test_whoever_reported_more_than_is_kept_is_not_known_without_the_tables(cache):
