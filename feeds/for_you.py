@@ -21,11 +21,13 @@ from feeds.config import ForYouConfig
 from feeds.cursor import Cursor, CursorSigner
 from feeds.details import detail_of
 from feeds.hydrate import Readers, ViewerFacts, read_viewer
+from feeds.ladder import Ladder, Rung
 from feeds.page import FeedPage
 from feeds.render import made_up_fields, video_view
 from feeds.seen_again import AGAIN, again, seen_longest_ago
 from feeds.seen_videos import SeenConfig
 from feeds.session import Session, current
+from feeds.told_events import counted
 from feeds.turns import OwnTurns, Turns
 from feeds.visibility import visible
 
@@ -49,6 +51,9 @@ class ForYouParts:
     later: Callable[[Awaitable[None]], None]
     turns: Turns = field(default_factory=OwnTurns)
     seen_again_ms: int = SeenConfig().again_ms
+    rungs: Sequence[Rung] = ()
+    answered: Callable[[str], None] = lambda rung: None
+    failed: Callable[[str], None] = lambda rung: None
 
 
 class ForYouFeed:
@@ -56,6 +61,13 @@ class ForYouFeed:
 
     def __init__(self, parts: ForYouParts) -> None:
         self._p = parts
+        self._ladder = Ladder(
+            parts.engine,
+            parts.rungs,
+            parts.settings.request_deadline_ms * 1_000_000,
+            answered=parts.answered,
+            failed=parts.failed,
+        )
 
     async def page(self, viewer_id: str, *, page: int | None, limit: int, cursor: str | None, device: str) -> FeedPage:
         """The page, recorded before it is returned; docs/for_you.md has the rules.
@@ -63,7 +75,7 @@ class ForYouFeed:
         Neither page nor cursor: the next page of the session. A page or cursor that was served before: the same slate
         again, less what must not be shown by now. Raises CursorError.
         """
-        p, now = self._p, self._p.clock()
+        p, now, begun_ns = self._p, self._p.clock(), self._p.engine.now_ns()
         given = p.signer.read(cursor, viewer_id, now) if cursor else None
         async with p.turns.of(viewer_id):
             facts = await self._facts(viewer_id)
@@ -76,7 +88,8 @@ class ForYouFeed:
             number = given.page if given is not None else session.numbered(page)
             slate = session.pages.get(number)
             if slate is None:
-                slate = await self._fresh(viewer_id, session, number, limit, facts, device, now)
+                query = self._query(viewer_id, session, number, limit, facts, device, now)
+                slate = await self._fresh(query, facts, begun_ns)
         return await self._answer(slate, self._standing(slate.video_ids, facts.relations, facts.region), facts, limit)
 
     async def _facts(self, viewer_id: str) -> ViewerFacts:
@@ -86,20 +99,19 @@ class ForYouFeed:
             p.later(p.readers.known.remember(viewer_id, facts.news))
         return facts
 
-    async def _fresh(
-        self, viewer_id: str, session: Session, number: int, limit: int, facts: ViewerFacts, device: str, now: int
-    ) -> Slate:
-        """Run the surface and record what it chose."""
-        p = self._p
-        query = self._query(viewer_id, session, number, limit, facts, device, now)
-        surface = p.surface()
-        ranked = p.engine.execute(surface, query)
-        if not len(ranked.batch):
-            query, surface = await self._again(query, surface, facts)
-            ranked = p.engine.execute(surface, query)
-        slate = self._slate(query, surface, ranked, facts)
+    async def _fresh(self, query: Query, facts: ViewerFacts, begun_ns: int) -> Slate:
+        """Run the surface, or what stands below it, and record what was chosen."""
+        p, surface = self._p, self._p.surface()
+        last = p.state.table.rows(facts.slates[0].video_ids if facts.slates else ())
+        query, chosen, ranked = await self._ladder.page(query, surface, begun_ns, last)
+        lower = chosen is not surface
+        if not lower and not len(ranked.batch):
+            query, chosen = await self._again(query, surface, facts)
+            ranked = p.engine.execute(chosen, query)
+        slate = self._slate(query, chosen, ranked, facts)
         await p.readers.slates.append(slate)
-        p.later(self._explainable(slate, query, ranked))
+        if not lower:  # a page from below was not scored
+            p.later(self._explainable(slate, query, ranked))
         return slate
 
     async def _again(self, query: Query, surface: Surface, facts: ViewerFacts) -> tuple[Query, Surface]:
@@ -121,6 +133,7 @@ class ForYouFeed:
         record = facts.record if facts.record is not None else p.state.new_viewer(None)
         if facts.profile is not None:
             p.state.set_profile(record, facts.profile)
+        record = counted(record, facts.told, p.state, now)
         seen = (facts.seen.rows, self._rows(facts.seen.recent), self._watched(record, now))
         seed = session.seed(number)
         share = p.settings.full_slate_share

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from candidate_gen.index import one_thread
+from core.arrays import Int32
 from core.clock import Clock, system_clock
 from core.engine import Engine
 from core.errors import NotFound, Unavailable
@@ -33,12 +34,15 @@ from feeds.following import FollowingFeed
 from feeds.for_you import ForYouFeed, ForYouParts, settle
 from feeds.hydrate import Patience, Readers, read_viewer
 from feeds.intake import EventIntake, IntakeConfig
+from feeds.ladder import Rung
 from feeds.page import Explanation, FeedPage
 from feeds.replay import Replay, replay
 from feeds.reranking import ActiveRules, PinnedSource
 from feeds.seen_videos import SeenConfig, SeenVideos
 from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
+from feeds.told_events import warm_up
+from feeds.trending.board import BoardKey
 from feeds.trending.boards import Boards, CountsSource
 from feeds.trending.config import TrendingConfig
 from feeds.trending.feed import TrendingFeed, TrendingParts
@@ -218,6 +222,8 @@ def _warm_up(p: Product) -> None:
         viewer_state=p.state.new_viewer(None),
     )  # fmt: skip
     Engine().execute(p.surface(), query)
+    if p.stores.told is not None:
+        warm_up(p.state)
 
 
 async def _connect(p: Product) -> None:
@@ -237,7 +243,14 @@ def _wire(p: Product) -> None:
     kept, looked_up = stores.kept(p.clock), partial(p.metrics.looked_up, "seen")
     seen = SeenVideos(stores.history, kept, p.state.table, p.clock, SeenConfig(), p.later, looked_up)
     readers = Readers(
-        stores.features, stores.history, stores.tables, stores.slates, stores.known, stores.users, seen=seen
+        stores.features,
+        stores.history,
+        stores.tables,
+        stores.slates,
+        stores.known,
+        stores.users,
+        seen=seen,
+        told=stores.told,
     )
     p.readers = readers
     p.following = following_feed(p, readers)
@@ -259,6 +272,9 @@ def _wire(p: Product) -> None:
             new_id=p.new_id,
             later=p.later,
             turns=stores.turns(settings.hydrate_deadline_ms),
+            rungs=[Rung("trending", partial(_trending_rows, p))],
+            answered=p.metrics.rung,
+            failed=p.metrics.rung_failed,
         )
     )
     p.intake = EventIntake(
@@ -271,6 +287,14 @@ def _wire(p: Product) -> None:
         _stamp_of(p),
         in_turn=stores.applies,
     )
+
+
+async def _trending_rows(p: Product, query: Query) -> Int32:
+    """What many watch now where the viewer is, or anywhere where that is little, best first."""
+    boards = p.trending.parts.boards
+    near = await boards.get(BoardKey(region=query.region))
+    far = await boards.get(BoardKey()) if len(near.board.video_ids) < query.limit else near
+    return p.state.table.rows(tuple(dict.fromkeys((*near.board.video_ids, *far.board.video_ids))))
 
 
 def _trending(p: Product, readers: Readers) -> TrendingFeed:

@@ -59,6 +59,19 @@ class Metrics:
             registry=registry,
         )
 
+        self._rungs = Counter(
+            "foryou_rung_pages",
+            "For-You pages by the rung of the ladder that answered.",
+            ("rung",),
+            registry=registry,
+        )
+        self._rungs_failed = Counter(
+            "foryou_rung_failures",
+            "Times that a rung of the ladder did not answer: late, away, failed or empty.",
+            ("rung",),
+            registry=registry,
+        )
+
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request under its route template."""
         self._requests.labels(route, str(status)).observe(seconds)
@@ -74,6 +87,14 @@ class Metrics:
     def degraded(self, part: str) -> None:
         """Count one page that was served without a part."""
         self._degraded.labels(part).inc()
+
+    def rung(self, name: str) -> None:
+        """Count one For-You page by its rung: full, cached, trending or last_page."""
+        self._rungs.labels(name).inc()
+
+    def rung_failed(self, name: str) -> None:
+        """Count one time that a rung did not answer."""
+        self._rungs_failed.labels(name).inc()
 
     def following(self, way: str) -> None:
         """Count one Following page: inbox, mixed, pulled, built (there was none to trust) or away."""

@@ -13,7 +13,7 @@ from feeds.config import ForYouConfig
 from feeds.ladder import Ladder, Rung
 from feeds.surfaces import for_you
 from tests.core.test_video_table import published, updated
-from tests.feeds.toy_feed import EveryVideo, ToyModels
+from tests.feeds.toy_feed import EveryVideo, ToyFeed, ToyModels, ids
 
 MS = 1_000_000
 ROWS = {"cached": [3, 4, 5], "trending": [7, 8, 9]}
@@ -190,3 +190,21 @@ def test_a_rung_whose_store_was_late_some_times_is_hardly_waited_for(toy):
 
     asyncio.run(pages())
     assert limits[::2] == [1, 1, 1, 1, 0.1]  # three times late, a probe, and the breaker is open
+
+
+def test_a_page_from_below_is_a_slate_like_any_other(tmp_path, monkeypatch):
+    toy = ToyFeed(tmp_path)
+    first = toy.page(limit=3)
+
+    def breaks(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ToyModels, "values", breaks)
+    second = toy.page(limit=3)
+    assert (ids(second), second.degraded) == (ids(first), ("last_page",))
+    slate = asyncio.run(toy.slates.get(second.slate_id))
+    assert (slate.sources, slate.degraded, slate.page) == (("last_page",) * 3, ("last_page",), 1)
+    assert asyncio.run(toy.slates.get_detail(second.slate_id)) is None  # nothing was scored
+    assert ids(toy.page(page=1, limit=3)) == ids(second)
+    monkeypatch.undo()
+    assert not set(ids(toy.page(limit=3))) & set(ids(first))
