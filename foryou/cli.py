@@ -8,7 +8,20 @@ import typer
 
 from core.errors import ForyouError, StorageFull
 from core.settings import wait_quietly
-from foryou.commands import demo, drift, features, feed, importing, search, serving, stack, training, work, world
+from foryou.commands import (
+    boosts,
+    demo,
+    drift,
+    features,
+    feed,
+    importing,
+    search,
+    serving,
+    stack,
+    training,
+    work,
+    world,
+)
 
 EXIT_CODES = """Exit codes
 
@@ -55,6 +68,7 @@ def build() -> typer.Typer:
     app.command()(feed.feed)
     app.command()(feed.explain)
     app.command()(feed.replay)
+    app.command()(boosts.boosts)
     app.add_typer(features.group(), name="features")
     app.add_typer(stack.group(), name="stack")
     return app

@@ -78,13 +78,19 @@ def explain(
         show_json(why)
         return
     rows = [
-        (v.position, v.video_id, "+".join(v.sources) or v.source, v.value, _terms(v), v.value_rank, _moved(v.moved))
+        (v.position, v.video_id, "+".join(v.sources) or v.source, v.value, _terms(v), _adjustments(v), v.value_rank,
+         _moved(v.moved), _chance(v))
         for v in why.videos
-    ]
-    columns = (">", "video", "sources", ">value", "prediction x weight", ">rank by value", ">moved")
+    ]  # fmt: skip
+    columns = (
+        ">", "video", "sources", ">value", "prediction x weight", "adjustments", ">rank by value", ">moved", "drawn",
+    )  # fmt: skip
     show_table(f"Slate {why.slate_id} for {why.viewer_id}, bundle {why.bundle_id}", columns, rows)
     if not any(v.terms for v in why.videos):
         note("There are no terms: the slate was served by a bundle that is not loaded, or has no detail yet.")
+    if why.policy:
+        page = "The whole page was drawn" if why.policy == "plackett_luce" else "Places were drawn"
+        note(f"{page} ({why.policy}) from {why.pool} videos by softmax(score / {why.temperature:g}).")
     if why.dropped:
         counts: dict[str, int] = {}
         for dropped in why.dropped:
@@ -142,6 +148,15 @@ def _terms(video: "ExplainedVideo") -> str:
     if len(weighed) > _TERMS_SHOWN:
         lines.append(f"others {sum(term.term for _, term in weighed[_TERMS_SHOWN:]):+.3f}")
     return "\n".join(lines)
+
+
+def _adjustments(video: "ExplainedVideo") -> str:
+    """What each scorer after the value added, where it added anything."""
+    return "\n".join(f"{name} {added:+.3f}" for name, added in video.adjustments.items() if abs(added) >= 0.0005)
+
+
+def _chance(video: "ExplainedVideo") -> str:
+    return f"P = {video.propensity:.3g}" if video.drawn else "pinned" if video.pinned else ""
 
 
 def _moved(places: int) -> str:
