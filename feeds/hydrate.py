@@ -26,14 +26,22 @@ T = TypeVar("T")
 
 
 class Patience:
-    """How long each part is waited for.
+    """How long each part is waited for: a circuit breaker for each.
 
     One that was late some times in a row is hardly waited for, until a read that is given its whole time once a second
-    finds it well again. So an outage costs a few requests their deadline, not all.
+    finds it well again. So an outage costs a few requests their deadline, not all. `turned` is told of a part whose
+    breaker opens (True) or closes (False).
     """
 
-    def __init__(self, late_times: int = 3, short_share: float = 0.1, probe_every_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        late_times: int = 3,
+        short_share: float = 0.1,
+        probe_every_s: float = 1.0,
+        turned: Callable[[str, bool], None] = lambda name, opened: None,
+    ) -> None:
         self._late_times, self._short_share, self._probe_every_s = late_times, short_share, probe_every_s
+        self._turned = turned
         self._late: dict[str, int] = {}
         self._probe_s: dict[str, float] = {}
 
@@ -50,10 +58,13 @@ class Patience:
     def late(self, name: str) -> None:
         """The part was late."""
         self._late[name] = self._late.get(name, 0) + 1
+        if self._late[name] == self._late_times:
+            self._turned(name, True)
 
     def in_time(self, name: str) -> None:
         """The part came."""
-        self._late.pop(name, None)
+        if self._late.pop(name, 0) >= self._late_times:
+            self._turned(name, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from candidate_gen.index import one_thread
-from core.arrays import Int32
 from core.clock import Clock, system_clock
 from core.engine import Engine
 from core.errors import NotFound, Unavailable
@@ -26,7 +25,7 @@ from features.state import FeatureState
 from feeds.boosts import RULES_FILE, RulesFile
 from feeds.bundle import Bundle, load_bundle
 from feeds.config import ForYouConfig
-from feeds.cursor import BoardPlaceSigner, CursorSigner
+from feeds.cursor import CursorSigner
 from feeds.explain import explain
 from feeds.exploration.new_videos import new_videos
 from feeds.exploration.source import NewVideoSource
@@ -42,15 +41,13 @@ from feeds.seen_videos import SeenConfig, SeenVideos
 from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
 from feeds.told_events import warm_up
-from feeds.trending.board import BoardKey
-from feeds.trending.boards import Boards, CountsSource
-from feeds.trending.config import TrendingConfig
-from feeds.trending.feed import TrendingFeed, TrendingParts
-from feeds.views import Views
+from feeds.trending.boards import CountsSource
+from feeds.trending.feed import TrendingFeed
 from foryou.following import following_feed
 from foryou.keys import cursor_key
 from foryou.live import Live
 from foryou.stores import Stores, open_stores
+from foryou.trending import trending_feed, trending_rows
 from serving.app import create_app
 from serving.auth import DevKeys, Verifier
 from serving.metrics import Metrics
@@ -251,11 +248,12 @@ def _wire(p: Product) -> None:
         stores.users,
         seen=seen,
         told=stores.told,
+        patience=Patience(turned=p.metrics.breaker),
     )
     p.readers = readers
     p.following = following_feed(p, readers)
     p.trends = stores.trends(p.clock)
-    p.trending = _trending(p, readers)
+    p.trending = trending_feed(p, readers)
     p.feed = ForYouFeed(
         ForYouParts(
             readers=readers,
@@ -272,7 +270,7 @@ def _wire(p: Product) -> None:
             new_id=p.new_id,
             later=p.later,
             turns=stores.turns(settings.hydrate_deadline_ms),
-            rungs=[Rung("trending", partial(_trending_rows, p))],
+            rungs=[Rung("trending", partial(trending_rows, p))],
             answered=p.metrics.rung,
             failed=p.metrics.rung_failed,
         )
@@ -286,32 +284,6 @@ def _wire(p: Product) -> None:
         IntakeConfig(),
         _stamp_of(p),
         in_turn=stores.applies,
-    )
-
-
-async def _trending_rows(p: Product, query: Query) -> Int32:
-    """What many watch now where the viewer is, or anywhere where that is little, best first."""
-    boards = p.trending.parts.boards
-    near = await boards.get(BoardKey(region=query.region))
-    far = await boards.get(BoardKey()) if len(near.board.video_ids) < query.limit else near
-    return p.state.table.rows(tuple(dict.fromkeys((*near.board.video_ids, *far.board.video_ids))))
-
-
-def _trending(p: Product, readers: Readers) -> TrendingFeed:
-    settings, table, config = p.settings, p.state.table, TrendingConfig()
-    looked_up = partial(p.metrics.looked_up, "trending")
-    return TrendingFeed(
-        TrendingParts(
-            boards=Boards(p.trends, table, p.stores.cache, p.clock, config, looked_up),
-            readers=readers,
-            views=Views(readers, p.stores.videos, p.state, settings.hydrate_deadline_ms),
-            signer=BoardPlaceSigner(cursor_key(settings.keys), "trending"),
-            refresh=lambda: p.live.refresh(),
-            clock=p.clock,
-            later=p.later,
-            deadline_ms=settings.hydrate_deadline_ms,
-            cursor_ttl_ms=settings.cursor_ttl_s * 1000,
-        )
     )
 
 

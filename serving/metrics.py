@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 REQUEST_SECONDS: Final = (
@@ -72,6 +72,13 @@ class Metrics:
             registry=registry,
         )
 
+        self._breakers = Gauge(
+            "foryou_breaker_open",
+            "1 while a part that was late several times is hardly waited for.",
+            ("part",),
+            registry=registry,
+        )
+
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request under its route template."""
         self._requests.labels(route, str(status)).observe(seconds)
@@ -95,6 +102,10 @@ class Metrics:
     def rung_failed(self, name: str) -> None:
         """Count one time that a rung did not answer."""
         self._rungs_failed.labels(name).inc()
+
+    def breaker(self, part: str, opened: bool) -> None:
+        """Keep whether the part's circuit breaker is open."""
+        self._breakers.labels(part).set(opened)
 
     def following(self, way: str) -> None:
         """Count one Following page: inbox, mixed, pulled, built (there was none to trust) or away."""
