@@ -47,6 +47,7 @@ class Record:
     resent: int = 0
     refusals: dict = field(default_factory=dict)
     feeds: list = field(default_factory=list)
+    retried: list = field(default_factory=list)  # statuses of what a sibling was asked
 
     def between(self, start, end):
         """The feeds asked for in a span of time."""
@@ -139,8 +140,15 @@ class SteadyLoad:
             if self._stop.is_set():
                 return
             replica = self.replicas[number % len(self.replicas)]
-            asyncio.get_running_loop().create_task(self._ask(client, replica, self._rng.choice(self.viewers)))
+            asking = self._ask_twice(client, replica, self._rng.choice(self.viewers))
+            asyncio.get_running_loop().create_task(asking)
             await asyncio.sleep(1 / self.feeds_per_s)
+
+    async def _ask_twice(self, client, replica, viewer):
+        """As a client does: what one replica does not answer the next one is asked once."""
+        if await self._ask(client, replica, viewer) != 200:
+            sibling = self.replicas[(self.replicas.index(replica) + 1) % len(self.replicas)]
+            self.record.retried.append(await self._ask(client, sibling, viewer))
 
     async def _ask(self, client, replica, viewer):
         start, clock, crowd = time.time(), time.perf_counter(), max(os.getloadavg()[0] / os.cpu_count(), 1.0)
@@ -149,7 +157,7 @@ class SteadyLoad:
             answer = await client.get(replica.url + FEED, params={"limit": 20}, headers=headers)
         except httpx.HTTPError:
             self.record.feeds.append(Asked(start, replica.name, 0, time.perf_counter() - clock))
-            return
+            return 0
         asked = Asked(start, replica.name, answer.status_code, time.perf_counter() - clock, viewer=viewer, crowd=crowd)
         if answer.status_code == 200:
             page = answer.json()
@@ -158,3 +166,4 @@ class SteadyLoad:
             asked.authors = frozenset(author for _, author in shown)
             self._pages[viewer] = [page["slate_id"], shown] if shown else []
         self.record.feeds.append(asked)
+        return answer.status_code

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from statistics import quantiles
+from statistics import median, quantiles
 
 import pytest
 
@@ -19,6 +19,7 @@ OUTAGE_S, RECOVERY_S = 4.0, 5.0
 # the slack as there are runnable processes for each processor.
 DEADLINE_S = Settings().request_deadline_ms / 1000
 SLACK_S = 0.35
+RUNGS = ("cached", "trending", "last_page")
 VICTIMS = ("kafka", "redis", "cassandra", "postgres", "worker", "replica")
 
 
@@ -76,6 +77,7 @@ def test_whatever_is_killed_every_acknowledged_event_is_kept_once_and_the_feed_g
         assert failed == [], victim
         silent = [a for a in answered if not a.videos and not {"safety_unknown", "nothing_left"} & set(a.degraded)]
         assert silent == [], victim
+    assert set(load.record.retried) <= {200}  # with one retry every request was answered, the killed replica's own too
     everywhere = [a for victim, phase in phases.items() for a in _of_the_living(load.record, victim, phase)]
     late = [a for a in everywhere if a.seconds > DEADLINE_S + SLACK_S * a.crowd]
     assert len(late) <= len(everywhere) // 100, [(round(a.seconds, 2), round(a.crowd, 1), a.degraded) for a in late]
@@ -94,6 +96,8 @@ def _tell(record, found, phases):
         f"  lost {len(found.lost)}   (sent again {record.resent:,}; refusals {dict(record.refusals)})"
     )
     print("  ".join(f"{kind} {n:,}" for kind, n in Counter(e["kind"] for _, e in record.sent.values()).items()))
+    print(f"asked again of a sibling: {len(record.retried)}, {sum(status != 200 for status in record.retried)} in vain")
+    _tell_rungs(record.feeds)
     for victim, (start, end) in phases.items():
         others = _of_the_living(record, victim, (start, end))
         own = [a for a in record.between(start, end) if a not in others]
@@ -106,6 +110,17 @@ def _tell(record, found, phases):
             f" p50 {times[len(times) // 2] * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms (crowd {crowd:.1f}),"
             f" degraded {dict(left_out)}" + (f"; its own: {len(own)} requests, {_failed(own)} failed" if own else "")
         )
+
+
+def _tell_rungs(feeds):
+    """The time that pages took, by the rung of the ladder that they came from."""
+    rungs = {}
+    for asked in feeds:
+        if asked.status == 200:
+            rungs.setdefault(next((name for name in RUNGS if name in asked.degraded), "full"), []).append(asked.seconds)
+    for name, seconds in rungs.items():
+        p50, most = median(seconds) * 1e3, max(seconds) * 1e3
+        print(f"{name:>10} rung: {len(seconds):,} pages, p50 {p50:.0f} ms, longest {most:.0f} ms")
 
 
 def _failed(asked):
