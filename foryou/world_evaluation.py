@@ -31,7 +31,8 @@ from training.progress import Progress, silent
 
 
 class SeedReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One world: rewards per view of the three policies and what else was measured of the product."""
+    """One world: rewards per view of the three policies and what else was measured of the product; `new_videos_*` as
+    simulation.newcomers says."""
 
     seed: int
     gap_closed: float
@@ -43,6 +44,11 @@ class SeedReport(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float
     creator_gini: float
     new_viewer_regret: float
+    new_videos: int
+    new_videos_shown: float
+    new_videos_audience: float
+    new_videos_hours: float
+    new_videos_match: float
     repeats: int
     missing_views: int
 
@@ -144,6 +150,11 @@ def _seed_report(
         coverage=policy.coverage,
         creator_gini=policy.creator_gini,
         new_viewer_regret=regret_of_new_viewers(policy, oracle),
+        new_videos=policy.new_videos.videos,
+        new_videos_shown=policy.new_videos.shown,
+        new_videos_audience=policy.new_videos.audience,
+        new_videos_hours=policy.new_videos.hours,
+        new_videos_match=policy.new_videos.match,
         repeats=policy.repeats,
         missing_views=policy.missing_views,
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from simulation.newcomers import NONE, NewVideos
+
 RESAMPLES = 2000
 
 
@@ -27,6 +29,7 @@ class JudgeResult:
     invalid: int  # unknown, not yet uploaded or beyond the limit: dropped
     author_cap_breaches: int  # shown beyond two of an author on a page: counted only
     missing_views: int  # views that the policy could not fill
+    new_videos: NewVideos = NONE  # of creators without a follower
     daily_reward: tuple[float, ...] = ()  # reward per counted view of each day
 
 

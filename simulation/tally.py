@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from simulation.ids import VIEWER
 from simulation.law import DAY_MS
+from simulation.newcomers import NONE, NewVideos, new_videos
 from simulation.room import Room
 from simulation.scores import JudgeResult, gini
 
@@ -22,6 +23,7 @@ class Tally:
         self._newcomer_rewards: dict[int, list[float]] = {}
         self._shown: list[NDArray[np.int64]] = []
         self._shown_ms: list[NDArray[np.int64]] = []
+        self._shown_to: list[NDArray[np.int64]] = []
         self._returns: list[float] = []
         self._today: list[float] = [0.0, 0.0]  # reward and counted views
         self._daily: list[float] = []
@@ -45,6 +47,7 @@ class Tally:
             self._newcomer_rewards[viewer].extend(rewards.tolist())
         self._shown.append(rows["video"].astype(np.int64))
         self._shown_ms.append(rows["time_ms"].astype(np.int64))
+        self._shown_to.append(np.full(len(rows), viewer))
 
     def count_missing(self, viewer: int, views: int) -> None:
         """Views that the policy had nothing for: reward 0."""
@@ -80,12 +83,21 @@ class Tally:
             creator_gini=gini(by_creator[has_video].astype(np.float64)),
             new_viewer_reward=float(np.mean(np.concatenate(first))) if first else float("nan"),
             good_new_video_views=self._good_new_video_views(room, shown),
+            new_videos=self._new_videos(room, shown),
             repeats=self.repeats,
             invalid=self.invalid,
             author_cap_breaches=self.cap_breaches,
             missing_views=self.missing,
             daily_reward=tuple(self._daily),
         )
+
+    def _new_videos(self, room: Room, shown: NDArray[np.int64]) -> NewVideos:
+        """How new videos of creators whom nobody follows fared."""
+        if not len(shown):
+            return NONE
+        end_ms = room.world.day_start_ms(room.world.day + 1)
+        told = np.concatenate(self._shown_to), shown, np.concatenate(self._shown_ms)
+        return new_videos(room, self._old_videos, end_ms, *told)
 
     def _good_new_video_views(self, room: Room, shown: NDArray[np.int64]) -> float:
         """First-day views of a good new video for each 1000 views judged."""
