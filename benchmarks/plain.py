@@ -10,6 +10,7 @@ import faiss
 import lightgbm as lgb
 import numpy as np
 
+from benchmarks._plain_exploration import explored_page, new_rows, thompson
 from benchmarks._plain_features import Video, Viewer, candidate_features
 from candidate_gen.boards import Board
 from candidate_gen.interactions import signal_weight
@@ -34,11 +35,18 @@ class Candidate:
     value_rank: int = 0
     adjusted: float = 0.0
     explored: float = 0.0
+    thompson: float = 0.0
     similarity: float = 0.0
+
+    @property
+    def author(self) -> int:
+        """The author's code."""
+        return self.video.author
 
 
 class PlainFeed:
-    """The feed over Python objects; `boards` are (fresh, popular), `boosters` read raw feature values."""
+    """The feed over Python objects; `boards` are (fresh, popular, promising), `boosters` read raw feature values, `new`
+    are the rows that may be explored. Pages that are drawn as a whole are not made."""
 
     def __init__(
         self,
@@ -46,13 +54,16 @@ class PlainFeed:
         bundle: Bundle,
         boosters: dict[str, lgb.Booster],
         boards: tuple[Board, Board, Board],
+        new: list[int],
         config: ForYouConfig,
     ) -> None:
+        self._new, self._may = new, set(new)
         self._videos, self._bundle, self._boosters, self._config = videos, bundle, boosters, config
         self._boards = boards
         self._index = faiss.IndexFlatIP(bundle.towers.vectors.shape[1])
         self._index.add(bundle.towers.vectors)
         table = bundle.table
+        self._ids = table.video_ids
         self._region_codes = {word: code for code, word in enumerate(table.regions.words)}
 
     def page(self, query: Query) -> list[Candidate]:
@@ -66,7 +77,8 @@ class PlainFeed:
         candidates = self._pre_rank(candidates, vector)
         self._rank(candidates, viewer)
         self._demote(candidates, viewer)
-        return self._diversify(candidates, viewer, query.limit)
+        page = self._diversify(candidates, viewer, query.limit)
+        return self._explore(candidates, page, query)
 
     def _retrieve(self, query: Query, viewer: Viewer, vector: np.ndarray) -> list[Candidate]:
         """Every source's rows, one candidate for each video."""
@@ -81,6 +93,7 @@ class PlainFeed:
                 board_rows(fresh, region, c.fresh_quota, gone),
                 board_rows(popular, region, c.popular_quota, gone),
                 board_rows(promising, region, c.promising_quota, gone),
+                new_rows(self._new, query, c.new_video_quota, gone),
             )
         ):
             for row in rows:
@@ -156,6 +169,14 @@ class PlainFeed:
             candidate.adjusted = candidate.value - c.dislike_weight * lost + c.like_weight * gained
             known = 1.0 + candidate.features["video_watches_30d"] / c.exploration_watches
             candidate.explored = candidate.adjusted + c.exploration_weight / math.sqrt(known)
+
+    def _explore(self, candidates: list[Candidate], page: list[Candidate], query: Query) -> list[Candidate]:
+        """Some places of the page for videos that may be explored."""
+        new = [candidate for candidate in candidates if candidate.video.row in self._may]
+        for candidate in new:
+            watches, video_id = candidate.features["video_watches_30d"], self._ids[candidate.video.row]
+            candidate.thompson = thompson(candidate.explored, watches, video_id, query.now_ms, self._config)
+        return explored_page(page, new, query, self._config, lambda candidate: candidate.video.row)
 
     def _diversify(self, candidates: list[Candidate], viewer: Viewer, limit: int) -> list[Candidate]:
         """Greedy: value less similarity to the page, and repeats among what was watched lately and the page."""
