@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from core.arrays import Array, Float64
 from core.errors import InputError, SchemaMismatch
 
-Method = Literal["platt", "isotonic", "linear", "identity"]
+Method = Literal["platt", "isotonic", "linear", "exponential", "identity"]
 
 _NEWTON_STEPS = 100
 
@@ -84,6 +84,23 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Exponential:
+    """max(0, slope x exp(score) + intercept), for heads that predict the logarithm of a mean."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    method: ClassVar[Method] = "exponential"
+
+    def apply(self, scores: Float64) -> Float64:
+        """Amounts [rows], 0 or more."""
+        return np.maximum(self.slope * _exp(scores) + self.intercept, 0.0)
+
+    def arrays(self) -> dict[str, Array]:
+        """Slope and intercept."""
+        return {"line": np.array([self.slope, self.intercept])}
+
+
+@dataclass(frozen=True)
 class Identity:
     """The head's own link: the logistic function for a probability, max(0, score) for an amount."""
 
@@ -97,6 +114,13 @@ class Identity:
     def arrays(self) -> dict[str, Array]:
         """Which link."""
         return {"probability": np.array([self.probability])}
+
+
+_LINES: dict[str, type[Platt] | type[Linear] | type[Exponential]] = {
+    "platt": Platt,
+    "linear": Linear,
+    "exponential": Exponential,
+}
 
 
 def fit_calibrator(
@@ -119,14 +143,17 @@ def fit_calibrator(
         return _fit_platt(score, label, weight)
     if method == "isotonic":
         return _fit_isotonic(score, label, weight)
+    if method == "exponential":
+        line = _fit_linear(_exp(score), label, weight)
+        return Exponential(line.slope, line.intercept)
     return _fit_linear(score, label, weight) if method == "linear" else Identity()
 
 
 def calibrator_from_arrays(method: str, arrays: Mapping[str, Array]) -> Calibrator:
     """The calibrator that gave these arrays."""
-    if method in ("platt", "linear"):
+    if method in _LINES:
         slope, intercept = map(float, arrays["line"])
-        return Platt(slope, intercept) if method == "platt" else Linear(slope, intercept)
+        return _LINES[method](slope, intercept)
     if method == "isotonic":
         return Isotonic(arrays["score"], arrays["prediction"])
     if method == "identity":
@@ -138,6 +165,11 @@ def sigmoid(x: Float64) -> Float64:
     """1 / (1 + exp(-x)), without overflow."""
     small = np.exp(-np.abs(x))
     return np.asarray(np.where(x >= 0, 1.0, small) / (1.0 + small), np.float64)
+
+
+def _exp(x: Float64) -> Float64:
+    """exp(x), finite: no amount is beyond exp(50)."""
+    return np.exp(np.minimum(x, 50.0))
 
 
 def _fit_platt(score: Float64, label: Float64, weight: Float64) -> Platt:

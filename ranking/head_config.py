@@ -10,7 +10,7 @@ from core.arrays import Array, Float64
 from ranking.calibration import Method
 from ranking.trees import MAX_LEAVES
 
-Objective = Literal["binary", "mean", "median"]
+Objective = Literal["binary", "mean", "median", "tweedie"]
 
 
 class HeadConfig(BaseModel):
@@ -19,7 +19,10 @@ class HeadConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The head's name in predictions and weights.")
-    objective: Objective = Field(default="binary", description="A probability, or mean or median of an amount.")
+    objective: Objective = Field(
+        default="binary",
+        description="A probability, or mean or median of an amount; tweedie: a mean of rare and large amounts.",
+    )
     label: str = Field(default="", description="The label column; empty: the head's own name.")
     scale: Literal["amount", "log"] = Field(default="amount", description="log: the target is log(1 + label).")
     clip_quantile: float = Field(
@@ -38,7 +41,9 @@ class HeadConfig(BaseModel):
         default_factory=dict,
         description="Features that may only raise (1) or lower (-1) it; NaN counts as lowest.",
     )
-    calibration: Method | None = Field(default=None, description="None: platt, linear, identity by objective.")
+    calibration: Method | None = Field(
+        default=None, description="None: by objective (platt, linear, identity, exponential)."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of LightGBM's random choices.")
 
     @property

@@ -23,9 +23,9 @@ from ranking.trees import MAX_CODE
 Progress = Callable[[str, int, int, float | None], None]
 """Called with (head, iteration, rounds, validation metric or None) after each iteration."""
 
-_OBJECTIVE = {"binary": "binary", "mean": "regression", "median": "regression_l1"}
-_CALIBRATION: dict[str, Method] = {"binary": "platt", "mean": "linear", "median": "identity"}
-_METRIC = {"binary": "binary_logloss", "mean": "l2", "median": "l1"}
+_OBJECTIVE = {"binary": "binary", "mean": "regression", "median": "regression_l1", "tweedie": "tweedie"}
+_CALIBRATION: dict[str, Method] = {"binary": "platt", "mean": "linear", "median": "identity", "tweedie": "exponential"}
+_METRIC = {"binary": "binary_logloss", "mean": "l2", "median": "l1", "tweedie": "tweedie"}
 
 # Fixed for all heads, so that the dataset is binned once: every code is a bin of its own.
 _DATASET = {

@@ -50,6 +50,7 @@ def default_heads(rounds: int, seed: int, feature_share: float, members: int, ro
     # The median learns from signs alone, so its trees need more leaves to move as far.
     median = common | {"leaves": 31}
     heads.append(HeadConfig(name="watch_time", objective="median", **median))
-    heads.append(HeadConfig(name="watch_mean", label="watch_time", objective="mean", clip_quantile=0.999, **common))
+    # Seconds vary as their mean grows; squared errors would make the few longest watches the whole lesson.
+    heads.append(HeadConfig(name="watch_mean", label="watch_time", objective="tweedie", clip_quantile=0.999, **common))
     heads.append(HeadConfig(name="watch_rank", label="watch_time", objective="mean", scale="log", **common))
     return tuple(heads)

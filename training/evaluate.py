@@ -72,6 +72,7 @@ _METRICS: dict[str, tuple[str, Callable[[Array, Array], float], float]] = {
     "binary": ("auc", auc, 1.0),
     "median": ("mae", mae, -1.0),
     "mean": ("rmse", rmse, -1.0),
+    "tweedie": ("rmse", rmse, -1.0),
 }
 
 

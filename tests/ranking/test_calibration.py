@@ -14,7 +14,7 @@ from ranking.calibration import (
 )
 from training.metrics import calibration_error
 
-METHODS = ("platt", "isotonic", "linear", "identity")
+METHODS = ("platt", "isotonic", "linear", "exponential", "identity")
 
 
 def overconfident(rows=20_000, seed=0):
@@ -54,7 +54,7 @@ def test_a_platt_fit_of_a_single_class_is_near_that_class():
     assert calibrator.apply(np.array([3.0]))[0] == pytest.approx(101 / 102)
 
 
-@pytest.mark.parametrize("method", ["platt", "isotonic", "linear"])
+@pytest.mark.parametrize("method", ["platt", "isotonic", "linear", "exponential"])
 def test_a_head_that_ranks_backwards_is_flattened_to_its_mean(method):
     calibrator = fit_calibrator(method, [0.0, 1.0, 2.0, 3.0], [1, 1, 0, 0])
     assert calibrator.apply(np.array([-5.0, 0, 1, 9])) == pytest.approx([0.5] * 4)
@@ -80,6 +80,15 @@ def test_linear_equals_least_squares_and_is_never_negative():
     theirs = LinearRegression().fit(scores[:, None], labels, weights)
     np.testing.assert_allclose(ours.apply(scores), np.maximum(theirs.predict(scores[:, None]), 0))
     assert ours.apply(np.array([-1e9]))[0] == 0
+
+
+def test_exponential_is_linear_in_the_mean_whose_logarithm_is_the_score():
+    means = np.array([1.0, 2.0, 5.0, 9.0])
+    # The line through (1, 5) and (9, 21) on which all four lie.
+    ours = fit_calibrator("exponential", np.log(means), 2 * means + 3)
+    assert (ours.slope, ours.intercept) == (pytest.approx(2), pytest.approx(3))
+    assert ours.apply(np.log([4.0])) == pytest.approx([11])
+    assert np.isfinite(ours.apply(np.array([-1e4, 1e4]))).all()
 
 
 def test_identity_is_the_link_of_the_head():

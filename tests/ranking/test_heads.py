@@ -218,6 +218,15 @@ def test_a_log_head_predicts_log_amounts_calibrated_on_their_scale(fit, valid, b
     assert np.corrcoef(prediction, wanted)[0, 1] > 0.2
 
 
+def test_a_tweedie_head_predicts_the_mean_of_amounts(fit, valid, bins):
+    trained = fit(HeadConfig(name="watch_mean", label="seconds", objective="tweedie", rounds=60))
+    ranker = trained.ranker(bins, bins.codes(valid.values), valid.labels)
+    prediction, wanted = ranker.predict(valid.values)["watch_mean"], valid.labels["seconds"]
+    assert ranker.calibrators["watch_mean"].method == "exponential"
+    assert prediction.mean() == pytest.approx(wanted.mean(), rel=1e-6)
+    assert np.mean((prediction - wanted) ** 2) < 0.5 * wanted.var()
+
+
 def test_members_are_models_of_their_own_seeds_whose_scores_are_averaged(fit, valid, bins):
     head = HeadConfig(name="like", rounds=15, feature_share=0.5, row_share=0.7, early_stopping_rounds=0, seed=3)
     codes = bins.codes(valid.values)
