@@ -77,6 +77,7 @@ class VideoTable:
         self.video_ids: list[str] = []
         self.moved = 0  # times that a video was published anew under another author or time
         self._row_of: dict[str, int] = {}
+        self._changes: dict[int, int] = {}
         self._blocked: dict[int, frozenset[str]] = {}  # by row, of the few that are
         self.authors = Vocabulary()
         self.topics = Vocabulary()
@@ -113,6 +114,7 @@ class VideoTable:
         """Add the video, or overwrite the one with this id; its row."""
         row = self._row_of.setdefault(event.video_id, len(self.video_ids))
         known = row < len(self.video_ids)
+        self._changed(row)
         removed = known and self._store["visibility"][row] == REMOVED
         if not known:
             self.video_ids.append(event.video_id)
@@ -200,6 +202,7 @@ class VideoTable:
         row = self.row(event.video_id)
         if row < 0:
             return row
+        self._changed(row)
         if event.topic is not None:
             self._store["topic"][row] = self.topics.add(event.topic)
         if event.visibility is not None and self._store["visibility"][row] != REMOVED:
@@ -214,8 +217,16 @@ class VideoTable:
         """Mark the video as removed for ever; the row, -1 when unknown."""
         row = self.row(event.video_id)
         if row >= 0:
+            self._changed(row)
             self._store["visibility"][row] = REMOVED
         return row
+
+    def changes(self, row: int) -> int:
+        """How often this process has seen the video change: what was read at another number of changes is old."""
+        return self._changes.get(row, 0)
+
+    def _changed(self, row: int) -> None:
+        self._changes[row] = self._changes.get(row, 0) + 1
 
     def _embed(self, row: int, vector: Sequence[float]) -> None:
         if not vector:

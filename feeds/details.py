@@ -20,15 +20,16 @@ _SERVED = (
 )  # fmt: skip
 
 
-def detail_of(slate: Slate, query: Query, ranked: Ranked) -> SlateDetail:
-    """The detail of a slate, in full when the query says so."""
+def detail_of(slate: Slate, query: Query, ranked: Ranked, who: Array | None = None) -> SlateDetail:
+    """The detail of a slate, in full when the query says so; `who` is what was read of the viewer where that was before
+    the query. [1] VIEWER_READ_DTYPE"""
     batch = ranked.batch
     served = {name: batch.columns[name] for name in _SERVED if name in batch.columns}
     served |= {"rows": batch.rows, "source_mask": batch.source_mask}
     if ranked.draw is not None:
         served |= {"pool_rows": ranked.draw.rows, "pool_score": ranked.draw.score}
         served["temperature"] = np.array([ranked.draw.temperature])
-    served[VIEWER_READ] = viewer_read(state_of(query), query.now_ms)
+    served[VIEWER_READ] = who if who is not None else viewer_read(state_of(query), query.now_ms)
     full = _pack_full(query, ranked.trace) if query.keep_full else b""
     return SlateDetail(slate_id=slate.slate_id, served=pack(served), full=full)
 

@@ -1,13 +1,15 @@
 """The For-You use case: hydrate, run the surface, record the slate, answer."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
 from core.arrays import Array, Int32
-from core.catalogue import Relations, ViewerRecord
+from core.catalogue import Relations
 from core.clock import Clock
 from core.engine import Engine, Ranked
 from core.errors import Unavailable
@@ -21,15 +23,18 @@ from feeds.config import ForYouConfig
 from feeds.cursor import Cursor, CursorSigner
 from feeds.details import detail_of
 from feeds.hydrate import Readers, ViewerFacts, read_viewer
-from feeds.ladder import Ladder, Rung
+from feeds.ladder import FULL, Ladder, Rung
 from feeds.page import FeedPage
-from feeds.render import made_up_fields, video_view
+from feeds.ranked_remainder import Remainders, Signals, Tapped, signals_of
 from feeds.seen_again import AGAIN, again, seen_longest_ago
 from feeds.seen_videos import SeenConfig
 from feeds.session import Session, current
 from feeds.told_events import counted
 from feeds.turns import OwnTurns, Turns
+from feeds.views import Views
 from feeds.visibility import visible
+
+_PRELOAD_AT: Final = 15 / 20  # the spec's "preload next batch: when the user reaches video 15", of 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class ForYouParts:
     rungs: Sequence[Rung] = ()
     answered: Callable[[str], None] = lambda rung: None
     failed: Callable[[str], None] = lambda rung: None
+    remainders: Remainders | None = None
 
 
 class ForYouFeed:
@@ -68,6 +74,7 @@ class ForYouFeed:
             answered=parts.answered,
             failed=parts.failed,
         )
+        self._views = Views(parts.readers, parts.videos, parts.state, parts.settings.hydrate_deadline_ms)
 
     async def page(self, viewer_id: str, *, page: int | None, limit: int, cursor: str | None, device: str) -> FeedPage:
         """The page, recorded before it is returned; docs/for_you.md has the rules.
@@ -79,9 +86,7 @@ class ForYouFeed:
         given = p.signer.read(cursor, viewer_id, now) if cursor else None
         async with p.turns.of(viewer_id):
             facts = await self._facts(viewer_id)
-            idle_ms, stays_ms = p.settings.cursor_ttl_s * 1000, p.config.never_again_ms
-            continued = given.session_id if given is not None else ""
-            session = current(facts.slates, now, idle_ms, stays_ms, p.new_id(), continued)
+            session = self._session(facts, now, given.session_id if given is not None else "")
             if facts.relations is None:
                 return self._unsafe(viewer_id, facts)
             # Only we write cursors: theirs is the next page even where the slates before it were lost.
@@ -92,6 +97,11 @@ class ForYouFeed:
                 slate = await self._fresh(query, facts, begun_ns)
         return await self._answer(slate, self._standing(slate.video_ids, facts.relations, facts.region), facts, limit)
 
+    def _session(self, facts: ViewerFacts, now: int, continued: str) -> Session:
+        p = self._p
+        idle_ms, stays_ms = p.settings.cursor_ttl_s * 1000, p.config.never_again_ms
+        return current(facts.slates, now, idle_ms, stays_ms, p.new_id(), continued)
+
     async def _facts(self, viewer_id: str) -> ViewerFacts:
         p = self._p
         facts = await read_viewer(p.readers, viewer_id, p.config.session_pages, p.settings.hydrate_deadline_ms)
@@ -100,19 +110,43 @@ class ForYouFeed:
         return facts
 
     async def _fresh(self, query: Query, facts: ViewerFacts, begun_ns: int) -> Slate:
-        """Run the surface, or what stands below it, and record what was chosen."""
-        p, surface = self._p, self._p.surface()
+        """Cut a page from what ranked behind an earlier one; else run the surface, or what stands below it."""
+        p, surface, signals = self._p, self._p.surface(), self._signals(query, facts)
+        cut = await p.remainders.cut(query, surface, signals) if p.remainders is not None else None
+        if cut is not None:
+            p.answered(FULL)
+            return await self._recorded(query, surface, cut[0], facts, cut[1])
+        tapped = Tapped.of(surface)
         last = p.state.table.rows(facts.slates[0].video_ids if facts.slates else ())
-        query, chosen, ranked = await self._ladder.page(query, surface, begun_ns, last)
-        lower = chosen is not surface
-        if not lower and not len(ranked.batch):
-            query, chosen = await self._again(query, surface, facts)
-            ranked = p.engine.execute(chosen, query)
-        slate = self._slate(query, chosen, ranked, facts)
-        await p.readers.slates.append(slate)
-        if not lower:  # a page from below was not scored
-            p.later(self._explainable(slate, query, ranked))
+        asked, chosen, ranked = await self._ladder.page(query, tapped.surface, begun_ns, last)
+        if chosen is not tapped.surface:
+            return await self._recorded(asked, chosen, ranked, facts, scored=False)
+        if not len(ranked.batch):
+            asked, chosen = await self._again(query, surface, facts)
+            ranked = p.engine.execute(chosen, asked)
+        elif p.remainders is not None:
+            p.later(p.remainders.keep(query, tapped, ranked.batch.rows, signals))
+        return await self._recorded(asked, chosen, ranked, facts)
+
+    async def _recorded(
+        self,
+        query: Query,
+        surface: Surface,
+        ranked: Ranked,
+        facts: ViewerFacts,
+        who: Array | None = None,
+        scored: bool = True,
+    ) -> Slate:
+        """The slate of what was chosen, durable; what explains it follows, where it was scored."""
+        slate = self._slate(query, surface, ranked, facts)
+        await self._p.readers.slates.append(slate)
+        if scored:
+            self._p.later(self._p.readers.slates.detail(detail_of(slate, query, ranked, who)))
         return slate
+
+    def _signals(self, query: Query, facts: ViewerFacts) -> Signals:
+        assert facts.relations is not None
+        return signals_of(query, facts.relations, facts.reactions)
 
     async def _again(self, query: Query, surface: Surface, facts: ViewerFacts) -> tuple[Query, Surface]:
         """What is left where everything has been seen: of that, what was seen longest ago."""
@@ -122,8 +156,21 @@ class ForYouFeed:
             ids = []
         return again(query, surface, self._p.state.table.rows(ids))
 
-    async def _explainable(self, slate: Slate, query: Query, ranked: Ranked) -> None:
-        await self._p.readers.slates.detail(detail_of(slate, query, ranked))
+    async def prepare(self, viewer_id: str, limit: int = 20) -> bool:
+        """Rank ahead what the next pages of a session that goes on are cut from, where that is not at hand; whether
+        that was done. Raises Unavailable."""
+        p, now = self._p, self._p.clock()
+        facts = await self._facts(viewer_id)
+        session = self._session(facts, now, "")
+        if p.remainders is None or facts.relations is None or not session.pages:
+            return False
+        query = replace(self._query(viewer_id, session, session.next_page, limit, facts, "", now), keep_full=False)
+        signals, tapped = self._signals(query, facts), Tapped.of(p.surface())
+        if await p.remainders.stands(query, signals):
+            return False
+        p.engine.execute(tapped.surface, query)
+        await p.remainders.keep(query, tapped, np.zeros(0, np.int32), signals)
+        return True
 
     def _query(
         self, viewer_id: str, session: Session, number: int, limit: int, facts: ViewerFacts, device: str, now: int
@@ -205,40 +252,22 @@ class ForYouFeed:
 
     async def _answer(self, slate: Slate, video_ids: Sequence[str], facts: ViewerFacts, limit: int) -> FeedPage:
         p = self._p
-        records = [r for r in await p.videos.videos(video_ids[:limit]) if r is not None]
-        author_ids = list(dict.fromkeys(record.video.author_id for record in records))
-        users, left_out = await self._users(author_ids)
-        missing = left_out if records else (*left_out, "nothing_left")
-        authors = dict(zip(author_ids, users, strict=True))
-        totals = p.state.videos.counts.totals
-        views = [
-            video_view(r, authors[r.video.author_id], totals[p.state.table.row(r.video.video_id)], facts.reactions)
-            for r in records
-        ]
+        shown = await self._views.of(video_ids[:limit], facts.reactions)
+        missing = shown.left_out if shown.videos else (*shown.left_out, "nothing_left")
         more = len(slate.video_ids) > 0
         expires = p.clock() + p.settings.cursor_ttl_s * 1000
         cursor = Cursor(slate.viewer_id, slate.session_id, slate.page + 1, expires)
         return FeedPage(
-            videos=views,
+            videos=shown.videos,
             next_page=slate.page + 1 if more else None,
             has_more=more,
             cursor=p.signer.write(cursor) if more else None,
             slate_id=slate.slate_id,
             all_seen=not slate.video_ids or AGAIN in slate.sources,
+            preload_next_at=math.ceil(_PRELOAD_AT * len(shown.videos)) if more else None,
             degraded=tuple(dict.fromkeys((*slate.degraded, *facts.degraded, *missing))),
-            made_up=made_up_fields(records, authors),
+            made_up=shown.made_up,
         )
-
-    async def _users(self, user_ids: Sequence[str]) -> tuple[list[ViewerRecord | None], tuple[str, ...]]:
-        """The users, and what had to be left out."""
-        readers = self._p.readers
-        if readers.users is None:
-            return await readers.tables.users(user_ids), ()
-        try:
-            limit_s = self._p.settings.hydrate_deadline_ms / 1000
-            return await asyncio.wait_for(readers.users.read(user_ids), limit_s), ()
-        except (Unavailable, TimeoutError):
-            return readers.users.last_known(user_ids), ("authors",)
 
     def _unsafe(self, viewer_id: str, facts: ViewerFacts) -> FeedPage:
         """Unknown blocks: nothing is shown rather than something that must not be."""

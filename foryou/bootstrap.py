@@ -6,7 +6,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -25,29 +24,26 @@ from features.state import FeatureState
 from feeds.boosts import RULES_FILE, RulesFile
 from feeds.bundle import Bundle, load_bundle
 from feeds.config import ForYouConfig
-from feeds.cursor import CursorSigner
 from feeds.explain import explain
 from feeds.exploration.new_videos import new_videos
 from feeds.exploration.source import NewVideoSource
 from feeds.following import FollowingFeed
-from feeds.for_you import ForYouFeed, ForYouParts, settle
+from feeds.for_you import ForYouFeed, settle
 from feeds.hydrate import Patience, Readers, read_viewer
 from feeds.intake import EventIntake, IntakeConfig
-from feeds.ladder import Rung
 from feeds.page import Explanation, FeedPage
 from feeds.replay import Replay, replay
 from feeds.reranking import ActiveRules, PinnedSource
-from feeds.seen_videos import SeenConfig, SeenVideos
 from feeds.sources import for_you_sources
 from feeds.surfaces import for_you
 from feeds.told_events import warm_up
 from feeds.trending.boards import CountsSource
 from feeds.trending.feed import TrendingFeed
 from foryou.following import following_feed
-from foryou.keys import cursor_key
+from foryou.for_you import for_you_feed, seen_videos
 from foryou.live import Live
 from foryou.stores import Stores, open_stores
-from foryou.trending import trending_feed, trending_rows
+from foryou.trending import trending_feed
 from serving.app import create_app
 from serving.auth import DevKeys, Verifier
 from serving.metrics import Metrics
@@ -237,8 +233,7 @@ async def _connect(p: Product) -> None:
 def _wire(p: Product) -> None:
     stores, settings = p.stores, p.settings
     p.rules = RulesFile(settings.file(RULES_FILE))
-    kept, looked_up = stores.kept(p.clock), partial(p.metrics.looked_up, "seen")
-    seen = SeenVideos(stores.history, kept, p.state.table, p.clock, SeenConfig(), p.later, looked_up)
+    kept = stores.kept(p.clock)
     readers = Readers(
         stores.features,
         stores.history,
@@ -246,7 +241,7 @@ def _wire(p: Product) -> None:
         stores.slates,
         stores.known,
         stores.users,
-        seen=seen,
+        seen=seen_videos(p, kept),
         told=stores.told,
         patience=Patience(turned=p.metrics.breaker),
     )
@@ -254,27 +249,7 @@ def _wire(p: Product) -> None:
     p.following = following_feed(p, readers)
     p.trends = stores.trends(p.clock)
     p.trending = trending_feed(p, readers)
-    p.feed = ForYouFeed(
-        ForYouParts(
-            readers=readers,
-            videos=stores.videos,
-            state=p.state,
-            surface=p.surface,
-            bundle_id=lambda: p.bundle.manifest.bundle_id,
-            applied_offset=lambda: p.live.applied,
-            engine=p.engine,
-            signer=CursorSigner(cursor_key(settings.keys)),
-            config=p.config,
-            settings=settings,
-            clock=p.clock,
-            new_id=p.new_id,
-            later=p.later,
-            turns=stores.turns(settings.hydrate_deadline_ms),
-            rungs=[Rung("trending", partial(trending_rows, p))],
-            answered=p.metrics.rung,
-            failed=p.metrics.rung_failed,
-        )
-    )
+    p.feed = for_you_feed(p, readers, kept)
     p.intake = EventIntake(
         stores.sink or stores.log,
         stores.slates,

@@ -59,8 +59,8 @@ class Stores:
     `current` brings what the log feeds up to its end: here where this process `applies` the log, else by waiting for
     the workers. `follow` gives the live feature state under the words of a bundle's folder. Events go to `sink`, and
     imports to `imports`, where that is not the log itself; `known` and `users` bridge an outage of the tables.
-    `cache` is what replicas share, `kept` that or this process's own; `turns` lets a viewer's requests wait so many
-    milliseconds for one another; `told` has the events that others will count.
+    `cache` is what replicas share, `kept` that or this process's own, `own` always the latter; `turns` lets a viewer's
+    requests wait so many milliseconds for one another; `told` has the events that others will count.
     """
 
     log: EventLog
@@ -83,6 +83,7 @@ class Stores:
     cache: Bytes | None = None
     told: ToldEvents | None = None
     kept: Callable[[Clock], Bytes] = MemoryBytes
+    own: Callable[[Clock], Bytes] = MemoryBytes
     turns: Callable[[int], Turns] = lambda wait_ms: OwnTurns()
     inbox: Callable[[Callable[[Awaitable[None]], None], Callable[[str], None]], FollowingInbox] | None = None
 

@@ -69,7 +69,7 @@ class Replica:
 
     def __init__(self, cluster, name):
         self.cluster, self.name = cluster, name
-        self.effects, clock = set(), cluster.clock
+        self.effects, clock, self.engine = set(), cluster.clock, Engine()
         own = SqliteSlateOutbox(Database(cluster.folder / f"slates-{name}.db", durable=False))
         self.slates = SharedSlates(own, cluster.ranked, cluster.cache, 2_000, clock)
         known, told = LastKnownRelations(cluster.cache, cluster.ranked), ToldEvents(cluster.ranked)
@@ -87,7 +87,7 @@ class Replica:
         surface = for_you((EveryVideo(table),), table, self.models, CONFIG)
         self.parts = ForYouParts(
             readers=readers, videos=cluster.videos, state=cluster.state, surface=lambda: surface,
-            bundle_id=lambda: "b1", applied_offset=lambda: cluster.worker.applied, engine=Engine(),
+            bundle_id=lambda: "b1", applied_offset=lambda: cluster.worker.applied, engine=self.engine,
             signer=CursorSigner(b"k" * 32), config=CONFIG,
             settings=Settings(request_deadline_ms=20_000, full_slate_share=0), clock=clock, new_id=cluster.new_id,
             later=self._later, turns=SharedTurns(cluster.counters, 2_000), **cluster.extra(self),
@@ -99,7 +99,14 @@ class Replica:
 
     async def ask(self, viewer="ann", page=None, limit=5, cursor=None):
         """A page, after its side effects."""
-        answer = await self.feed.page(viewer, page=page, limit=limit, cursor=cursor, device="")
+        return await self._settled(self.feed.page(viewer, page=page, limit=limit, cursor=cursor, device=""))
+
+    def prepare(self, viewer, **query):
+        """Whether something was ranked ahead."""
+        return asyncio.run(self._settled(self.feed.prepare(viewer, **query)))
+
+    async def _settled(self, work):
+        answer = await work
         await settle(set(self.effects), lambda name: None)
         self.effects.clear()
         return answer
@@ -146,6 +153,11 @@ class ToyCluster:
     def restart(self, name):
         """The process again, with what is on its disk."""
         self.replicas[name] = Replica(self, name)
+
+    def happened(self, *events):
+        """Events that the worker has counted."""
+        asyncio.run(self.log.append(events))
+        self.work()
 
     def work(self):
         """The worker counts what is on the log."""

@@ -94,7 +94,7 @@ class ToyFeed:
         return ForYouParts(
             readers=Readers(**(stores | replaced)), videos=self.videos, state=self.state, surface=lambda: self.surface,
             bundle_id=lambda: "b1", applied_offset=lambda: self.processor.applied, engine=Engine(timer=lambda: 0),
-            signer=CursorSigner(b"k" * 32), config=config, settings=Settings(request_deadline_ms=40),
+            signer=CursorSigner(b"k" * 32), config=config, settings=Settings(request_deadline_ms=400),
             clock=lambda: self.now_ms, new_id=self._new_id, later=self._later,
         )  # fmt: skip
 
