@@ -183,7 +183,7 @@ class SlateStore(Protocol):
         ...
 
     async def latest(self, viewer_id: str, limit: int) -> list[Slate]:
-        """The viewer's last slates, newest first."""
+        """The viewer's last slates, newest first; those of no session (session_id "") are left out."""
         ...
 
 

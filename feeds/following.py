@@ -11,6 +11,7 @@ from feeds.author_rows import AuthorRows, Place, author_codes
 from feeds.cursor import TimePlace, TimePlaceSigner
 from feeds.following_inbox import FollowingInbox
 from feeds.hydrate import Readers, Standing, read_region, read_standing
+from feeds.listed_slates import ListedSlates
 from feeds.page import FollowingPage
 from feeds.views import Views
 
@@ -31,6 +32,7 @@ class FollowingParts:
     deadline_ms: int
     cursor_ttl_ms: int
     inbox: FollowingInbox | None = None
+    slates: ListedSlates | None = None
 
 
 @dataclass(slots=True)
@@ -80,11 +82,14 @@ class FollowingFeed:
         more, rows = len(rows) > page_size, rows[:page_size]
         shown = await p.views.of([table.video_ids[row] for row in rows], standing.reactions)
         cursor = TimePlace(viewer_id, *self._rows.place(rows[-1]), p.clock() + p.cursor_ttl_ms) if more else None
+        degraded = tuple(dict.fromkeys((*standing.degraded, *shown.left_out)))
+        ids = [video.video_id for video in shown.videos]
         return FollowingPage(
             videos=shown.videos,
             next_cursor=p.signer.write(cursor) if cursor is not None else None,
             has_more=more,
-            degraded=tuple(dict.fromkeys((*standing.degraded, *shown.left_out))),
+            slate_id=await p.slates.record(viewer_id, ids, degraded) if p.slates is not None else "",
+            degraded=degraded,
             made_up=shown.made_up,
         )
 

@@ -88,13 +88,14 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
 class FollowingPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of the videos of followed authors, newest first.
 
-    `next_cursor` asks for what is older (None at the end), `degraded` lists the parts that were left out, `made_up` the
-    response fields that an importer had to fill.
+    `next_cursor` asks for what is older (None at the end), `slate_id` is what impressions must name, `degraded` lists
+    the parts that were left out, `made_up` the response fields that an importer had to fill.
     """
 
     videos: Sequence[VideoView]
     next_cursor: str | None
     has_more: bool
+    slate_id: str = ""
     degraded: Sequence[str] = ()
     made_up: Sequence[str] = ()
 
@@ -109,8 +110,9 @@ class TrendingPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of a board, best first.
 
     `next_cursor` goes on in this board, `next_page` is the number of the page that follows (None at the end, and after
-    a cursor); `as_of` is when the board was made, Unix ms (0: none was). `degraded` lists the parts that were left
-    out, `made_up` the response fields that an importer had to fill.
+    a cursor); `as_of` is when the board was made, Unix ms (0: none was). `slate_id` is what impressions must name (""
+    where nobody is known to ask). `degraded` lists the parts that were left out, `made_up` the response fields that an
+    importer had to fill.
     """
 
     videos: Sequence[TrendingVideo]
@@ -118,6 +120,7 @@ class TrendingPage(msgspec.Struct, frozen=True, kw_only=True):
     next_page: int | None
     has_more: bool
     as_of: int
+    slate_id: str = ""
     degraded: Sequence[str] = ()
     made_up: Sequence[str] = ()
 

@@ -93,10 +93,13 @@ class SharedSlates:
         raws = [encode_slate(slate) for slate in slates]
         members: dict[str, dict[str, float]] = {}
         for slate, raw in zip(slates, raws, strict=True):
+            if not slate.session_id:
+                continue
             members.setdefault(_viewer_key(slate.viewer_id), {})[raw.decode("latin-1")] = float(slate.time_ms)
         keys = [_slate_key(slate.slate_id) for slate in slates]
         await self._cache.set(dict(zip(keys, raws, strict=True)), _TTL_MS)
-        await self._ranked.add(members, _MOST, _TTL_MS)
+        if members:
+            await self._ranked.add(members, _MOST, _TTL_MS)
 
     async def detail(self, detail: SlateDetail) -> None:
         """Kept here, and on the log with its slate."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from feeds.cursor import TimePlaceSigner
 from feeds.following import FollowingFeed, FollowingParts
 from feeds.hydrate import Readers
+from feeds.listed_slates import ListedSlates
 from feeds.views import Views
 from foryou.keys import cursor_key
 
@@ -26,6 +27,7 @@ def following_feed(p: "Product", readers: Readers) -> FollowingFeed:
             later=p.later,
             deadline_ms=settings.hydrate_deadline_ms,
             cursor_ttl_ms=settings.cursor_ttl_s * 1000,
+            slates=ListedSlates("following", readers.slates, p.new_id, p.clock),
             inbox=inbox(p.later, p.metrics.following) if inbox is not None else None,
         )
     )

@@ -7,6 +7,7 @@ from core.arrays import Int32
 from core.query import Query
 from feeds.cursor import BoardPlaceSigner
 from feeds.hydrate import Readers
+from feeds.listed_slates import ListedSlates
 from feeds.trending.board import BoardKey
 from feeds.trending.boards import Boards
 from feeds.trending.config import TrendingConfig
@@ -41,5 +42,6 @@ def trending_feed(p: "Product", readers: Readers) -> TrendingFeed:
             later=p.later,
             deadline_ms=settings.hydrate_deadline_ms,
             cursor_ttl_ms=settings.cursor_ttl_s * 1000,
+            slates=ListedSlates("trending", readers.slates, p.new_id, p.clock),
         )
     )

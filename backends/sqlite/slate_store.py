@@ -25,9 +25,10 @@ class SqliteSlateStore:
 
     async def append(self, slate: Slate) -> None:
         """Durable when it returns; a slate id that is known keeps its first record."""
+        viewer = slate.viewer_id if slate.session_id else ""  # what is in no session is not among the viewer's last
         self._database.execute(
             "INSERT OR IGNORE INTO slates (id, viewer, session, record) VALUES (?, ?, ?, ?)",
-            (slate.slate_id, slate.viewer_id, slate.session_id, encode_slate(slate)),
+            (slate.slate_id, viewer, slate.session_id, encode_slate(slate)),
         )
 
     async def detail(self, detail: SlateDetail) -> None:
@@ -50,7 +51,7 @@ class SqliteSlateStore:
         return SlateDetail(slate_id=found[0], served=found[1], full=found[2])
 
     async def latest(self, viewer_id: str, limit: int) -> list[Slate]:
-        """The viewer's last slates, newest first."""
+        """The viewer's last slates of sessions, newest first."""
         sql = "SELECT record FROM slates WHERE viewer = ? ORDER BY number DESC LIMIT ?"
         return _slates(self._database.rows(sql, (viewer_id, limit)))
 

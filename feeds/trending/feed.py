@@ -12,6 +12,7 @@ from core.clock import Clock
 from core.errors import CursorError
 from feeds.cursor import BoardPlace, BoardPlaceSigner
 from feeds.hydrate import Readers, Standing, read_region, read_standing
+from feeds.listed_slates import ListedSlates
 from feeds.page import TrendingPage, TrendingVideo
 from feeds.trending.board import Board, BoardKey
 from feeds.trending.boards import Boards, MadeBoard
@@ -36,6 +37,7 @@ class TrendingParts:
     later: Callable[[Awaitable[None]], None]
     deadline_ms: int
     cursor_ttl_ms: int
+    slates: ListedSlates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,16 @@ class TrendingFeed:
         shown = await p.views.of([board.video_ids[place] for place in places], standing.reactions)
         scores = dict(zip(board.video_ids, board.scores, strict=True))
         late = () if made.whole else (COUNTS,)
+        degraded = tuple(dict.fromkeys((*standing.degraded, *late, *shown.left_out)))
+        ids = [view.video_id for view in shown.videos]
         return TrendingPage(
             videos=[_scored(view, scores[view.video_id]) for view in shown.videos],
             next_cursor=self._cursor(viewer_id, key, board, places[-1]) if more else None,
             next_page=number if more else None,
             has_more=more,
             as_of=board.now_ms,
-            degraded=tuple(dict.fromkeys((*standing.degraded, *late, *shown.left_out))),
+            slate_id=await p.slates.record(viewer_id, ids, degraded) if p.slates is not None else "",
+            degraded=degraded,
             made_up=shown.made_up,
         )
 

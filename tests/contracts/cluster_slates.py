@@ -143,6 +143,13 @@ class ClusterSlatesContract(OneLoop):
         assert run(first.slates.get("slate-9")) is None
         assert run(second.slates.latest("bo", 4)) == []
 
+    def test_a_page_of_a_list_is_known_to_the_siblings_and_in_no_session(self, run: Run) -> None:
+        first, second = self.replica("a"), self.replica("b")
+        listed = msgspec.structs.replace(slate(1), session_id="", surface="trending")
+        run(first.slates.append(listed))
+        assert run(second.slates.get("slate-1")) == listed
+        assert run(second.slates.latest("ann", 4)) == run(first.slates.latest("ann", 4)) == []
+
     def test_a_cache_that_never_answers_costs_a_page_no_more_than_its_deadline(self, run: Run) -> None:
         first, second = self.replica("a"), self.replica("b")
         run(self.serve(second, range(0, 1)))

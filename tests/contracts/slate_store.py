@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from core.ports import SlateStore
@@ -47,6 +48,13 @@ class SlateStoreContract:
             asyncio.run(store.append(slate(number, viewer)))
         assert asyncio.run(store.latest("ann", 2)) == [slate(3), slate(2)]
         assert asyncio.run(store.latest("bo", 5)) == [slate(1, "bo")]
+
+    def test_a_slate_of_no_session_is_there_and_not_among_the_latest(self, store: SlateStore) -> None:
+        listed = msgspec.structs.replace(slate(7), session_id="", surface="following")
+        asyncio.run(store.append(slate(2)))
+        asyncio.run(store.append(listed))
+        assert asyncio.run(store.get("slate-7")) == listed
+        assert asyncio.run(store.latest("ann", 5)) == [slate(2)]
 
     def test_a_slate_that_comes_again_keeps_its_first_record(self, store: SlateStore) -> None:
         asyncio.run(store.append(slate(1)))

@@ -37,3 +37,22 @@ def test_the_board_of_a_week_has_what_was_imported_and_goes_on_by_its_cursor(app
     rest = board(app, time_range="7d", limit=50, cursor=first["next_cursor"])
     assert ids_of(first) + ids_of(rest)[: len(whole) - 5] == whole
     assert app.client.get(TRENDING, params={"cursor": first["next_cursor"]}).status_code == 400
+
+
+def test_what_was_shown_of_the_lists_is_reported_and_does_not_come_in_for_you(app):
+    page = app.get(TRENDING, "u1", time_range="7d", limit=5).json()
+    author = page["videos"][0]["user"]["user_id"]
+    app.send("u1", app.event("follow", author_id=author))
+    followed = app.get("/api/v1/feed/following", "u1", page_size=5).json()
+    assert len(page["videos"]) == 5 and followed["videos"] and page["slate_id"] != followed["slate_id"]
+    before = app.page("u1", limit=5)
+    app.send("u1", *(shown(app, listed, video) for listed in (page, followed) for video in ids_of(listed)))
+    told = set(ids_of(page)) | set(ids_of(followed))
+    again = [app.page("u1", limit=20) for _ in range(3)]
+    assert again[0]["slate_id"] != before["slate_id"]  # the session goes on: the lists are not pages of it
+    assert not told & {video for one in again for video in ids_of(one)}
+
+
+def shown(app, page, video):
+    """That a video of a page came into view."""
+    return app.event("impression", video_id=video, slate_id=page["slate_id"])

@@ -13,7 +13,7 @@ def test_anybody_may_ask_and_a_page_has_the_documented_shape(edge):
     assert answer.headers["cache-control"] == "private, no-store"
     page = answer.json()
     assert set(page) == {
-        "videos", "next_cursor", "next_page", "has_more", "as_of", "degraded", "made_up",
+        "videos", "next_cursor", "next_page", "has_more", "as_of", "slate_id", "degraded", "made_up",
     }  # fmt: skip
     [video] = page["videos"]
     assert video["trending_score"] == 1_000
