@@ -90,14 +90,14 @@ def evaluate_world(
     incremental: bool = False,
 ) -> WorldReport:
     """Build, train and judge one world for each seed, each in a folder of its own under `home`; with `incremental`
-    the product learns on at the end of each judged day."""
+    the product learns on in the nights between judged days."""
     policy, popularity, oracle, learned = [], [], [], 0
     for number, seed in enumerate(seeds):
         folder = home / f"world-{law}-{seed}"
         world = World.build(seed, users, videos, law)
         trained_home(world, folder, impressions, config or TrainConfig(seed=seed), progress)
         progress("judged worlds", number, len(seeds))
-        learner = Learner(config or TrainConfig(seed=seed)) if incremental else None
+        learner = Learner(config or TrainConfig(seed=seed), nights=days - 1) if incremental else None
         policy.append(judge_product(world, folder, viewers, days, seed, parameters, learner))
         learned += learner.served if learner else 0
         popularity.append(run(world, Popularity(), days, viewers, seed=seed))
@@ -186,15 +186,16 @@ def judge_product(
     parameters: ForYouConfig | None = None,
     learner: Learner | None = None,
 ) -> JudgeResult:
-    """The product's own feed, on a copy of its home, over the days after the history; a learner trains at the end of
-    each."""
+    """The product's own feed, on a copy of its home, over the days after the history; a learner trains in the nights
+    between."""
     judged = home.with_name(home.name + "-judged")
     shutil.rmtree(judged, ignore_errors=True)
     shutil.copytree(home, judged, ignore=shutil.ignore_patterns("world", "scratch", "ml*"))
     clock = WorldClock(world.day_start_ms(world.setup.days))
     loop = asyncio.new_event_loop()
     stores = open_stores(judged, durable=False)
-    settings = Settings(home=judged, full_slate_share=0.0)
+    # The world's clock stands while a page is ranked: none comes too late.
+    settings = Settings(home=judged, full_slate_share=0.0, request_deadline_ms=600_000)
     product = loop.run_until_complete(open_product(settings, clock, parameters, stores=stores))
     try:
         return run(world, ProductPolicy(product, clock, loop, learner), days, viewers, seed=seed)

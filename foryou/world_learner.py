@@ -17,16 +17,20 @@ _UNRECORDED = Publication(recorded=False)
 
 @dataclass(slots=True)
 class Learner:
-    """Trains increments with one configuration; `served` counts those that replaced the champion."""
+    """Trains increments with one configuration, in the first `nights` (None: in all); `served` counts those that
+    replaced the champion."""
 
     config: TrainConfig
     increments: IncrementalConfig | None = None
     how: Publication = _UNRECORDED
+    nights: int | None = None
     served: int = 0
 
-    async def after_day(self, product: Product, now_ms: int) -> Product:
+    async def after_day(self, product: Product, day: int, now_ms: int) -> Product:
         """The product with the bundle that learned from the day; as it was where there is none, or the gates refused
-        it."""
+        it, and after the nights that are learned in."""
+        if self.nights is not None and day >= self.nights:
+            return product
         await product.settled()
         settings, stores = product.settings, product.stores
         parent = parent_of(settings.bundles)

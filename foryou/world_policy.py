@@ -81,7 +81,7 @@ class ProductPolicy:
     def end_of_day(self, day: int) -> None:
         """Boards and vectors follow on their own; models where there is a learner."""
         if self._learner is not None:
-            self._product = self._run(self._learner.after_day(self._product, self._clock.now_ms))
+            self._product = self._run(self._learner.after_day(self._product, day, self._clock.now_ms))
 
     def _append(self, events: list[AnyEvent]) -> None:
         placed = self._run(self._product.stores.log.append(events))

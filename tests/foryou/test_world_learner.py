@@ -20,7 +20,7 @@ def test_the_policy_serves_what_its_learner_learned_and_goes_on_where_nothing_is
     parent, clock = champion(home), WorldClock(EPOCH_MS + 6 * DAY_MS)
     aged(home, 2 * DAY_MS)
     config = TrainConfig(threads=1, rounds=5, towers=TowerConfig(epochs=1))
-    learner = Learner(config, how=Publication(recorded=False, force=True))
+    learner = Learner(config, how=Publication(recorded=False, force=True), nights=2)
     stores, loop = open_stores(home, durable=False), asyncio.new_event_loop()
     try:
         product = loop.run_until_complete(open_product(Settings(home=home), clock, stores=stores))
@@ -30,6 +30,9 @@ def test_the_policy_serves_what_its_learner_learned_and_goes_on_where_nothing_is
         assert len(policy.page("u1", clock.now_ms, 10)) == 10
         policy.end_of_day(1)
         assert learner.served == 1, "nobody watched anything on the second day"
+        aged(home, 2 * DAY_MS)
+        policy.end_of_day(2)
+        assert learner.served == 1, "the third night is none of the two that it learns in"
     finally:
         stores.close()
         loop.close()
