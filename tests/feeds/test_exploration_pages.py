@@ -15,6 +15,7 @@ from core.slate import Slate, decode_slate, encode_slate
 from core.stages import Selection, Surface
 from feeds.boosts import Rule
 from feeds.config import ForYouConfig
+from feeds.explain import explain
 from feeds.exploration.new_videos import NewVideos
 from feeds.exploration.plan import PLACKETT_LUCE, SLOTS, is_random
 from feeds.exploration.stage import ExplorationSelector
@@ -180,6 +181,23 @@ def test_a_slate_and_its_detail_say_what_was_drawn_and_a_full_one_is_replayed(tm
         replay(toy.slates, page.slate_id, ToyBundle(), toy.surface, toy.state.table, slate.parameter_hash)
     )
     assert (again.fidelity, again.identical) == ("full", True)
+
+
+def test_an_explanation_says_what_was_drawn(tmp_path):
+    toy = ToyFeed(tmp_path)
+    toy.surface = Exploring(toy, (PIN,)).surface
+    page = toy.page(limit=10)
+
+    class OtherBundle:
+        class manifest:
+            bundle_id, feature_names = "b2", ("row",)
+
+    why = asyncio.run(explain(toy.slates, page.slate_id, OtherBundle(), toy.surface, toy.state.table))
+    assert (why.policy, why.pool, why.temperature) == (SLOTS, 19, 2.0)  # the pinned one of 20 is on the page
+    assert [video.drawn for video in why.videos] == [False] * 9 + [True]
+    assert [video.pinned for video in why.videos] == [position == 4 for position in range(10)]
+    assert why.videos[0].propensity == 1.0 > why.videos[9].propensity > 0
+    assert why.videos[9].adjustments["thompson"] != 0.0 == why.videos[0].adjustments["thompson"]
 
 
 def test_a_record_of_before_is_still_read():
