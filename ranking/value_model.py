@@ -12,12 +12,15 @@ from core.errors import InputError
 Predictions = Mapping[str, Float64]
 """Calibrated predictions by head, each [candidates] float64."""
 
+# To a viewer a like is worth 2, a share or a follow 4, where a whole watch is worth 1. These weights are what a unit of
+# prediction was worth among the candidates of a judged world: the highest predictions of rare actions are high by
+# chance in part, the rarer the more, and whoever takes the best of a thousand takes those.
 DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
         "watch_ratio": 1.0,
-        "like": 2.0,
-        "share": 4.0,
-        "follow": 4.0,
+        "like": 1.0,
+        "share": 1.2,
+        "follow": 0.5,
         "negative": -6.0,
         "long_view": 0.0,
         "click": 0.0,
@@ -26,6 +29,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "watch_time": 0.0,
         "watch_mean": 0.0,
         "watch_rank": 0.0,
+        "watch_standing": 0.0,
     }
 )
 KNOWN_HEADS = tuple(DEFAULT_WEIGHTS)

@@ -9,14 +9,14 @@ from ranking.value_model import ValueModel, ValueModelConfig
 
 PREDICTIONS = {
     "watch_ratio": np.array([0.5, 1.2]),
-    "like": np.array([0.1, 0.0]),
+    "like": np.array([0.2, 0.0]),
     "negative": np.array([0.0, 0.1]),
     "click": np.array([0.9, 0.9]),
 }
 
 
 def test_a_value_is_the_weighted_sum_of_the_predictions():
-    # 1 x 0.5 + 2 x 0.1 - 6 x 0 = 0.7; 1 x 1.2 + 2 x 0 - 6 x 0.1 = 0.6; a click weighs nothing.
+    # 1 x 0.5 + 1 x 0.2 - 6 x 0 = 0.7; 1 x 1.2 + 1 x 0 - 6 x 0.1 = 0.6; a click weighs nothing.
     assert ValueModel().value(PREDICTIONS) == pytest.approx([0.7, 0.6])
 
 
