@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 _TERMS_SHOWN = 4
+_PATIENT_MS = 10_000
 
 
 def feed(
@@ -42,7 +43,9 @@ def feed(
         return shown, why
 
     settings = settings_of(home=home)
-    shown, why = _with_product(settings, run)
+    # Someone at a terminal would rather wait for the ranking than be told that it was late.
+    patient = settings.model_copy(update={"request_deadline_ms": max(settings.request_deadline_ms, _PATIENT_MS)})
+    shown, why = _with_product(patient, run)
     if json:
         show_json(shown)
         return

@@ -17,14 +17,19 @@ VIEWERS, VIDEOS, IMPRESSIONS, DAYS = "200", "800", "8000", "5"
 class TrainedCluster(RunningCluster):
     """What the tests of a whole cluster need; `stack` is given where they break its servers."""
 
-    def __init__(self, home, addresses, stack=None):
+    def __init__(self, home, addresses, stack=None, deadline_ms=None):
         super().__init__(home, addresses, servers.unique("t"))
-        self.stack = stack
+        self.stack, self.deadline_ms = stack, deadline_ms
         self._keys = None
 
     def configured(self, **fields):
         """The settings as an object."""
         return Settings(**{"home": self.home} | self.settings() | fields)
+
+    def environment(self, replica):
+        """With a deadline of its own where one was given."""
+        own = {"FORYOU_REQUEST_DEADLINE_MS": str(self.deadline_ms)} if self.deadline_ms else {}
+        return super().environment(replica) | own
 
     def bearer(self, viewer):
         """A token of the viewer."""
@@ -69,11 +74,11 @@ def trained_cluster(folder, stack, replicas=2):
 
 @contextmanager
 def trained_on_shared_servers(folder, replicas=2):
-    """The same on the servers that all tests share, which it must leave as they are."""
+    """The same on the servers that all tests share, which it must leave as they are; no page is late there."""
     addresses = servers.require("kafka", "cassandra", "redis", "postgres")
     with (
         databases_of(addresses) as addresses,
-        _trained(TrainedCluster(folder / "home", addresses), replicas) as cluster,
+        _trained(TrainedCluster(folder / "home", addresses, deadline_ms=20_000), replicas) as cluster,
     ):
         yield cluster
 
