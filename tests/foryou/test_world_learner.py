@@ -23,7 +23,9 @@ def test_the_policy_serves_what_its_learner_learned_and_goes_on_where_nothing_is
     learner = Learner(config, how=Publication(recorded=False, force=True), nights=2)
     stores, loop = open_stores(home, durable=False), asyncio.new_event_loop()
     try:
-        product = loop.run_until_complete(open_product(Settings(home=home, request_deadline_ms=30_000), clock, stores=stores))
+        product = loop.run_until_complete(
+            open_product(Settings(home=home, request_deadline_ms=30_000), clock, stores=stores)
+        )
         policy = ProductPolicy(product, clock, loop, learner)
         policy.end_of_day(0)
         assert learner.served == 1 and champion(home) != parent
