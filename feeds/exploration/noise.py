@@ -18,6 +18,11 @@ def uniforms(seed: Seed, key: Seed) -> Float64:
     return np.asarray(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
 
 
+def uniform(seed: int, key: int) -> float:
+    """One of `uniforms`, without an array."""
+    return ((_mixed_word(_mixed_word(seed & _WORD) ^ (key & _WORD)) >> 11) + 0.5) * 2.0**-53
+
+
 def gumbels(seed: Seed, key: Seed) -> Float64:
     """Of the standard Gumbel distribution, one for each pair of seed and key."""
     return np.asarray(-np.log(-np.log(uniforms(seed, key))))
@@ -41,3 +46,11 @@ def _mixed(words: Array) -> Array:
     words = (words ^ (words >> np.uint64(30))) * _FIRST
     words = (words ^ (words >> np.uint64(27))) * _SECOND
     return np.asarray(words ^ (words >> np.uint64(31)))
+
+
+def _mixed_word(word: int) -> int:
+    """`_mixed` of one word."""
+    word = (word + int(_STEP)) & _WORD
+    word = ((word ^ (word >> 30)) * int(_FIRST)) & _WORD
+    word = ((word ^ (word >> 27)) * int(_SECOND)) & _WORD
+    return word ^ (word >> 31)

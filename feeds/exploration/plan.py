@@ -9,7 +9,7 @@ from core.arrays import Array, Bool, Float64, Int32
 from core.batch import CandidateBatch
 from core.query import Query
 from feeds.config import ForYouConfig
-from feeds.exploration.noise import uniforms
+from feeds.exploration.noise import uniform
 from feeds.exploration.thompson import ThompsonScorer
 from feeds.reranking import BoostScorer
 
@@ -31,7 +31,7 @@ class Plan:
 
 def is_random(query: Query, config: ForYouConfig) -> bool:
     """Whether the page is drawn as a whole; its seed says so, whoever asks and however often."""
-    return bool(uniforms(query.seed ^ _PAGE_SALT, 0)[0] < config.random_share)
+    return uniform(query.seed ^ _PAGE_SALT, 0) < config.random_share
 
 
 def plan_of(query: Query, batch: CandidateBatch, page: Int32, config: ForYouConfig) -> Plan | None:
@@ -48,8 +48,8 @@ def plan_of(query: Query, batch: CandidateBatch, page: Int32, config: ForYouConf
 def _whole_page(batch: CandidateBatch, page: Int32, pinned: Bool, config: ForYouConfig) -> Plan | None:
     """Every place that is not pinned, from the best by score."""
     score, fixed = batch[BoostScorer.name], page[pinned]
-    best = np.setdiff1d(np.arange(len(batch)), fixed)
-    best = best[np.argsort(-score[best], kind="stable")]
+    best = np.argsort(-score, kind="stable")
+    best = best[~np.isin(best, fixed)]
     pool = _with_room(best, fixed, batch["author"], config.author_cap)[: config.random_pool]
     places = np.flatnonzero(~pinned)[: len(pool)].astype(np.int32)
     return Plan(PLACKETT_LUCE, places, pool, score[pool], config.random_temperature) if len(places) else None
@@ -62,7 +62,9 @@ def _slots(batch: CandidateBatch, page: Int32, pinned: Bool, config: ForYouConfi
         return None
     places = np.flatnonzero(~pinned & (np.arange(1, len(page) + 1) % every == 0)).astype(np.int32)
     score = batch[ThompsonScorer.name]
-    new = np.setdiff1d(np.flatnonzero(batch["may_explore"]), page)
+    eligible = batch["may_explore"].copy()
+    eligible[page] = False
+    new = np.flatnonzero(eligible)
     new = new[np.argsort(-score[new], kind="stable")]
     pool = _with_room(new, page, batch["author"], config.author_cap)[: config.exploration_pool]
     places = places[: len(pool)]

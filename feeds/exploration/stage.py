@@ -50,7 +50,9 @@ def _composed(page: Int32, pin: Int32, places: Int32, taken: Int32) -> Int32:
     out[places] = taken
     pinned = (pin[page] == np.arange(len(page))) & (out < 0)
     out[pinned] = page[pinned]
-    others = page[~np.isin(page, out)]
+    used = np.zeros(len(pin), np.bool_)
+    used[out[out >= 0]] = True
+    others = page[~used[page]]
     open_places = np.flatnonzero(out < 0)
     out[open_places] = others[: len(open_places)]
     return out

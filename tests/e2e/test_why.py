@@ -1,5 +1,7 @@
 """Why a page is what it is: explanations, replays and metrics of a running product."""
 
+import json
+
 import pytest
 
 from tests.e2e.tiny import EXPLAIN, FEED, ids_of, running, settings_of
@@ -55,6 +57,34 @@ def test_the_stages_of_an_explanation_are_those_that_ran(app):
     assert stages[-2:] == [("selector", "diversity"), ("selector", "exploration")]
     filters = [name for kind, name in stages if kind == "filter"]
     assert {"removed", "seen", "own", "blocked_author", "hidden_author"} <= set(filters)
+
+
+def test_an_explanation_says_which_places_were_drawn_from_what_and_how_likely(app):
+    why = explained(app, app.page("u5")["slate_id"], "u5")
+    drawn = [video["position"] for video in why["videos"] if video["drawn"]]
+    assert (why["policy"], drawn) in (("slots", drawn), ("plackett_luce", list(range(20)))) and drawn[-1] == 19
+    assert why["pool"] >= len(drawn) and why["temperature"] > 0
+    for video in why["videos"]:
+        assert 0 < video["propensity"] <= 1 and (video["drawn"] or video["propensity"] == 1)
+        assert ("thompson" in video["adjustments"]) and not video["pinned"]
+
+
+def test_a_pin_of_the_home_is_shown_at_its_place_and_explained_until_it_expires(home):
+    with running(settings_of(home)) as app:
+        dropped = explained(app, app.page("u5")["slate_id"], "u5")["dropped"]
+        video = next(other["video_id"] for other in dropped if other["stage"] == "diversity")
+    pin = {"video": video, "slot": 2, "owner": "ana", "expires": "2999-01-01T00:00:00Z"}
+    (home / "boosts.json").write_text(json.dumps({"rules": [pin]}))
+    with running(settings_of(home)) as app:
+        page = app.page("u5")
+        assert ids_of(page)[2] == video
+        assert explained(app, page["slate_id"], "u5")["videos"][2]["pinned"]
+        app.send("u5", app.event("block", author_id=page["videos"][2]["user"]["user_id"]))
+        assert video not in ids_of(app.page("u5", page=0))
+        (home / "boosts.json").write_text('{"rules": []}')
+        app.clock.advance(16)
+        page = app.page("u6")
+        assert not any(told["pinned"] for told in explained(app, page["slate_id"], "u6")["videos"])
 
 
 def test_only_the_owner_and_an_operator_get_an_explanation(app):

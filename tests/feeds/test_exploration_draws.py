@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from feeds.exploration.draw import drawn, propensities
-from feeds.exploration.noise import gumbels, normals, uniforms
+from feeds.exploration.noise import gumbels, normals, uniform, uniforms
 from feeds.exploration.plan import PLACKETT_LUCE, SLOTS, Plan
 from feeds.exploration.stage import draw_places
 
@@ -90,6 +90,7 @@ def test_nobody_is_drawn_twice_and_a_pool_may_be_smaller_than_its_places():
 def test_numbers_depend_on_seed_and_key_alone_and_look_random():
     grid = uniforms(np.arange(300)[:, None], np.arange(300)[None])
     assert np.array_equal(uniforms(7, np.arange(300)), grid[7])
+    assert [uniform(7, key) for key in range(300)] == grid[7].tolist()
     assert abs(grid.mean() - 0.5) < 0.004 and abs(grid.var() - 1 / 12) < 0.002
     assert abs(np.corrcoef(grid[:-1].ravel(), grid[1:].ravel())[0, 1]) < 0.015
     assert abs(np.corrcoef(grid[:, :-1].ravel(), grid[:, 1:].ravel())[0, 1]) < 0.015
