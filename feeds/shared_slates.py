@@ -1,11 +1,13 @@
 """Slates of a cluster: durable on the replica's own disk before the answer, seen by its siblings through the cache,
 and shipped to the log, from which training learns.
 
-An outage of the cache or of the log therefore delays what others see, never the answer, and loses no slate.
+An outage of the cache or of the log therefore delays what others see, never the answer, and loses no slate. A cache
+that lost what it had is shown the slates of the last two hours again, and who asks meanwhile waits for that.
 """
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -18,6 +20,7 @@ from core.log import MAX_MESSAGE_BYTES, Message, MessageLog
 from core.ports import Bytes, Ranked, SlateStore
 from core.slate import Slate, SlateDetail, decode_slate, encode_slate
 from core.topics import SLATES
+from feeds.cache_roll import CacheRoll
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +30,8 @@ _SHIP: Final = 200
 _DETAIL_WAIT_MS: Final = 5_000
 _MOST_LATE: Final = 10_000
 _SETTLE_MS: Final = 5_000
+_RECENT_MS: Final = 2 * 3_600_000
+_PAUSE_S: Final = 0.01
 
 
 class SlateMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +60,24 @@ class SlateOutbox(Protocol):
         ...
 
 
-class SharedSlates:
-    """A SlateStore over the replica's own store and the cache; what the cache missed it is told when it answers."""
+class OwnSlates(SlateStore, Protocol):
+    """The slates on the disk of this replica."""
 
-    def __init__(self, own: SlateStore, ranked: Ranked, cache: Bytes, deadline_ms: int, clock: Clock) -> None:
+    async def recent(self, since_ms: int) -> list[Slate]:
+        """Those served since, newest first."""
+        ...
+
+
+class SharedSlates:
+    """A SlateStore over the replica's own store and the cache; what the cache missed, or has lost, it is told when it
+    answers. `name` is this replica's among those that live."""
+
+    def __init__(
+        self, own: OwnSlates, ranked: Ranked, cache: Bytes, deadline_ms: int, clock: Clock, name: str = ""
+    ) -> None:
         self._own, self._ranked, self._cache = own, ranked, cache
         self._deadline_s, self._clock = deadline_ms / 1000, clock
+        self._roll = CacheRoll(cache, ranked, name or secrets.token_hex(8), clock)
         self._late: dict[str, Slate] = {}
         self._whole_ms = 0
 
@@ -81,6 +98,7 @@ class SharedSlates:
         while True:
             late = list(self._late.values())[:_SHIP]
             try:
+                await self.watch()
                 await self._show(late)
                 for slate in late:
                     self._late.pop(slate.slate_id, None)
@@ -88,6 +106,26 @@ class SharedSlates:
                 self._away()
             if len(self._late) < _SHIP:
                 await asyncio.sleep(every_s)
+
+    async def watch(self) -> None:
+        """Show again what was served lately where the cache has lost it, or we are new. Unavailable."""
+        if not await self._roll.signed():
+            recent = await self._own.recent(self._clock() - _RECENT_MS)
+            for start in range(0, len(recent), _SHIP):
+                await self._show(recent[start : start + _SHIP])
+        await self._roll.sign()
+        await self._roll.missing()  # remembers who lives
+
+    async def _shared_with(self, viewer_id: str, limit: int) -> list[list[tuple[str, float]]]:
+        """What the cache has of the viewer, once all who live have shown it what it lost. Unavailable."""
+        key = _viewer_key(viewer_id)
+        signed, members = await asyncio.gather(self._roll.signed(), self._ranked.top([key], limit))
+        if signed:
+            return members
+        await self.watch()
+        while await self._roll.missing():
+            await asyncio.sleep(_PAUSE_S)
+        return await self._ranked.top([key], limit)
 
     async def _show(self, slates: Sequence[Slate]) -> None:
         raws = [encode_slate(slate) for slate in slates]
@@ -112,11 +150,13 @@ class SharedSlates:
         if slate is not None:
             return slate
         try:
-            raw = (await asyncio.wait_for(self._cache.get([_slate_key(slate_id)]), self._deadline_s))[0]
+            async with asyncio.timeout(self._deadline_s):
+                raw = (await self._cache.get([_slate_key(slate_id)]))[0]
+                lost = raw is None and not await self._roll.signed()
         except (Unavailable, TimeoutError):
             self._away()
             raise _unreadable() from None
-        if raw is None and 0 < self._whole_ms - self._clock() <= _SETTLE_MS:
+        if raw is None and (lost or 0 < self._whole_ms - self._clock() <= _SETTLE_MS):
             raise _unreadable()
         return _shared(raw) if raw is not None else None
 
@@ -129,7 +169,8 @@ class SharedSlates:
         own = await self._own.latest(viewer_id, limit)
         shared: list[Slate] = []
         try:
-            members = await asyncio.wait_for(self._ranked.top([_viewer_key(viewer_id)], limit), self._deadline_s)
+            async with asyncio.timeout(self._deadline_s):
+                members = await self._shared_with(viewer_id, limit)
             found = [_shared(member.encode("latin-1", "replace")) for member, _ in members[0]]
             shared = [slate for slate in found if slate is not None]
         except (Unavailable, TimeoutError):

@@ -55,6 +55,18 @@ class SqliteSlateStore:
         sql = "SELECT record FROM slates WHERE viewer = ? ORDER BY number DESC LIMIT ?"
         return _slates(self._database.rows(sql, (viewer_id, limit)))
 
+    async def recent(self, since_ms: int) -> list[Slate]:
+        """Every slate served since, newest first, as far as a thousand in a row are no older."""
+        found: list[Slate] = []
+        before = 1 << 62
+        sql = "SELECT number, record FROM slates WHERE number < ? ORDER BY number DESC LIMIT 1000"
+        while rows := self._database.rows(sql, (before,)):
+            before, young = rows[-1][0], [s for s in _slates((raw,) for _, raw in rows) if s.time_ms >= since_ms]
+            found += young
+            if not young:
+                break
+        return found
+
     async def session(self, session_id: str) -> list[Slate]:
         """Every slate of a session, oldest first."""
         sql = "SELECT record FROM slates WHERE session = ? ORDER BY number"

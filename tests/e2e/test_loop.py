@@ -15,7 +15,9 @@ NESTED_FIELDS = {
     "user_interaction": {"liked": bool, "saved": bool},
     "music": {"music_id": str, "title": str, "artist": str},
 }
-PAGE_FIELDS = {"videos", "next_page", "has_more", "cursor", "slate_id", "degraded", "made_up"}
+PAGE_FIELDS = {
+    "videos", "next_page", "has_more", "cursor", "slate_id", "all_seen", "preload_next_at", "degraded", "made_up",
+}  # fmt: skip
 MINUTE_S = 60
 
 
@@ -28,6 +30,7 @@ def test_a_page_has_twenty_videos_and_every_field_of_the_specification(app):
     page = app.page("u5")
     assert set(page) == PAGE_FIELDS
     assert (page["next_page"], page["has_more"], page["degraded"]) == (1, True, [])
+    assert (page["preload_next_at"], page["all_seen"]) == (15, False)
     assert len(set(ids_of(page))) == 20
     for video in page["videos"]:
         assert set(video) == set(VIDEO_FIELDS) | set(NESTED_FIELDS)
@@ -204,7 +207,7 @@ def test_a_video_published_a_moment_ago_is_a_candidate_and_can_be_served(app):
     page = app.page("u5")
     why = app.get(f"{EXPLAIN}/{page['slate_id']}", "u5").json()
     dropped = {video["video_id"]: video["stage"] for video in why["dropped"]}
-    assert "new-1" in ids_of(page) or dropped["new-1"] in ("pre_rank_keep", "diversity")
+    assert "new-1" in ids_of(page) or dropped["new-1"] in ("pre_rank_keep", "diversity", "exploration")
     everything = [f"v{number}" for number in range(5_000) if app.product.state.table.row(f"v{number}") >= 0]
     watches = [app.event("watch", video_id=video, play_ms=500, length_ms=1_000) for video in everything]
     for start in range(0, len(watches), 1_000):

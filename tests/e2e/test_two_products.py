@@ -9,9 +9,9 @@ from tests.e2e.tiny import HandClock, ids_of, running, settings_of
 
 @contextmanager
 def pair(home):
-    """Both at once, with one clock."""
-    clock = HandClock()
-    with running(settings_of(home), clock) as one, running(settings_of(home), clock) as other:
+    """Both at once, with one clock, and with ids that are the same in every pair: what is drawn goes by them."""
+    clock, settings = HandClock(), settings_of(home)
+    with running(settings, clock, "one") as one, running(settings, clock, "other") as other:
         yield one, other
 
 

@@ -19,7 +19,7 @@ SMALL = RemainderConfig(videos=20)
 class Cutting(ToyCluster):
     """Two processes with remainders in their shared cache."""
 
-    def __init__(self, folder, config=SMALL):
+    def __init__(self, folder, config=SMALL, **sizes):
         self.looks, self.bundle = [], "b1"
 
         def extra(replica):
@@ -27,7 +27,7 @@ class Cutting(ToyCluster):
             engine = replica.engine
             return {"remainders": Remainders(self.cache, engine, versions, config, self.looks.append)}
 
-        super().__init__(folder, extra=extra)
+        super().__init__(folder, extra=extra, **sizes)
 
     def ranked_times(self):
         """How often each process ranked."""

@@ -71,7 +71,7 @@ class Replica:
         self.cluster, self.name = cluster, name
         self.effects, clock, self.engine = set(), cluster.clock, Engine()
         own = SqliteSlateOutbox(Database(cluster.folder / f"slates-{name}.db", durable=False))
-        self.slates = SharedSlates(own, cluster.ranked, cluster.cache, 2_000, clock)
+        self.slates = SharedSlates(own, cluster.ranked, cluster.cache, cluster.deadline_ms, clock)
         known, told = LastKnownRelations(cluster.cache, cluster.ranked), ToldEvents(cluster.ranked)
         table = cluster.state.table
 
@@ -123,8 +123,9 @@ class Replica:
 class ToyCluster:
     """What the processes share; `videos` in the catalogue, and `extra` parts of each process's feed."""
 
-    def __init__(self, folder, videos=40, authors=6, extra=lambda replica: {}):
+    def __init__(self, folder, videos=40, authors=6, extra=lambda replica: {}, deadline_ms=2_000):
         self.folder, self.extra, self.now_ms, self.ids = folder, extra, NOW_MS, 0
+        self.deadline_ms = deadline_ms
         database = Database(folder / "state.db", durable=False)
         self.log = SqliteEventLog(Database(folder / "log.db", durable=False))
         self.tables, self.history = SqliteTables(database), SqliteHistoryStore(database)
@@ -153,6 +154,18 @@ class ToyCluster:
     def restart(self, name):
         """The process again, with what is on its disk."""
         self.replicas[name] = Replica(self, name)
+
+    def lose_cache(self):
+        """The cache starts again with nothing."""
+        self.cache._kept.clear()
+        self.cache._size = 0
+        for kept in (self.ranked._sets, self.counters._counts):
+            kept.forget(list(kept._values))
+
+    def watch(self):
+        """What each process does beside its requests, twice a second."""
+        for replica in self.replicas.values():
+            asyncio.run(replica.slates.watch())
 
     def happened(self, *events):
         """Events that the worker has counted."""
