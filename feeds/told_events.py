@@ -22,7 +22,7 @@ from features.state import FeatureState
 from features.stream.viewers import apply_viewers, present_traits
 
 _MOST: Final = 500
-_TTL_MS: Final = 600_000
+_TTL_MS: Final = 3_600_000
 _OFFSET_BYTES: Final = 8
 
 

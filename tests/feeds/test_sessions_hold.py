@@ -1,5 +1,5 @@
-"""Random viewers over two processes with caches lost, processes restarted and workers late: every page is the one that a
-slow, obvious oracle expects, so nothing repeats, nothing leaks, no page changes and every reaction counts at once."""
+"""Random viewers over two processes with caches lost, processes restarted and late workers: every page is the one that
+a slow, obvious oracle expects, so nothing repeats, nothing leaks, no page changes and every reaction counts at once."""
 
 import random
 from collections import Counter
@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from core.events import (
-    Block, Follow, HideAuthor, Impression, Like, NotInterested, Unblock, Unfollow, UnhideAuthor, Unlike, VideoRemoved,
+    Block,
+    Follow,
+    HideAuthor,
+    Impression,
+    Like,
+    NotInterested,
+    Unblock,
+    Unfollow,
+    UnhideAuthor,
+    Unlike,
+    VideoRemoved,
     Watch,
 )  # fmt: skip
 from features.layout import DAY_MS, MINUTE_MS
