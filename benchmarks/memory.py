@@ -40,7 +40,7 @@ from features.stream.hot_rows import ENTRY_BYTES
 from features.stream.kept_state import KeptConfig, KeptState, Places
 from features.stream.messages import COUNT_ROW, CountsBatch
 from features.stream.past import Past, apply_entry
-from features.stream.viewer_stage import id_hash
+from features.stream.reading import id_hash
 from features.stream.viewers import apply_viewers, present_traits
 from features.stream.warm import warm_kernels
 
@@ -99,12 +99,12 @@ class State:
             numbers = np.arange(first, min(first + BATCH, end))
             kept = getattr(self, role)[first // BATCH % PARTITIONS]
             ids, rows = self.made(role, numbers)
-            found = kept.hot.gather(ids)
-            assert not found["version"].any(), "a new row was there before"
-            hashes = {id_hash(name, f"e{n}"): NOW_MS for name in ids for n in range(EVENTS_EACH)}
-            await kept.commit(
-                kept.pack(ids, rows), rows, int(rows["version"].max()), hashes if role == "viewers" else {}
-            )
+            with kept.changing(ids) as (records, places):
+                assert not records["version"][places].any(), "a new row was there before"
+                records[places] = rows
+                hashes = {id_hash(name, f"e{n}"): NOW_MS for name in ids for n in range(EVENTS_EACH)}
+                stored, last = kept.pack(ids, records, places), int(rows["version"].max())
+                await kept.commit(stored, last, hashes if role == "viewers" else {})
 
     def made(self, role: str, numbers: np.ndarray) -> tuple[list[str], np.ndarray]:
         """Ids and rows, by the kernels; the same whenever it is asked."""
@@ -134,7 +134,7 @@ class State:
         counts["play_ms"] = numbers * 7_919 % 20_000
         fresh = fresh_counts([(int(numbers[-1]) + 1, CountsBatch.of(0, 1, 1, counts))], {})
         rows = np.zeros(len(fresh.keys), COUNTS_DTYPE)
-        apply_counts(fresh, rows, 1)
+        apply_counts(fresh, rows, np.arange(len(rows)), 1)
         return [f"video:{video_id(number)}" for number in numbers.tolist()], rows
 
     def check(self, role: str, end: int) -> int:
@@ -145,7 +145,8 @@ class State:
             kept = getattr(self, role)[number % PARTITIONS]
             ids, due = self.made(role, numbers)
             evicted += sum(key not in kept.hot._slot_of for key in ids)
-            found = kept.hot.gather(ids)
+            records, places = kept.hot.take(ids)
+            found = records[places]
             for name in due.dtype.names[2:]:  # all but schema and checksum, which only stored rows have
                 assert (found[name] == due[name]).all(), f"{name} of {role} is not what was stored"
         return evicted

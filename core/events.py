@@ -4,7 +4,7 @@ Every event has an `event_id` (idempotency), an event time `time_ms` and an inge
 (both Unix milliseconds; 0 = not yet ingested) and the `schema` version under which it was written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ MAX_ID_CHARS = 128
 _IDS = ("event_id", "viewer_id", "video_id", "author_id")
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True, gc=False):
     """What every event carries; `viewer_id` is who acted (for video_* events: the author).
 
     Intake stamps the viewer's region and how far it had read the catalogue, never a client: with them an event
@@ -113,6 +113,10 @@ class HideAuthor(AuthorEvent, frozen=True, kw_only=True, tag="hide_author"):
     video_id: str = ""
 
 
+class UnhideAuthor(AuthorEvent, frozen=True, kw_only=True, tag="unhide_author"):
+    """The viewer takes hiding an author back."""
+
+
 class Block(AuthorEvent, frozen=True, kw_only=True, tag="block"):
     """The viewer blocks the author, in both directions."""
 
@@ -176,6 +180,7 @@ AnyEvent = (
     | Follow
     | Unfollow
     | HideAuthor
+    | UnhideAuthor
     | Block
     | Unblock
     | VideoPublished
@@ -197,6 +202,7 @@ VIEWER_EVENTS = (
     Follow,
     Unfollow,
     HideAuthor,
+    UnhideAuthor,
     Block,
     Unblock,
 )
@@ -220,24 +226,13 @@ def decode(raw: bytes) -> AnyEvent:
     """The event in `raw`; SchemaMismatch when a newer version or another type wrote it."""
     try:
         event: AnyEvent = _decoder.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SchemaMismatch(f"A stored event cannot be read ({error}); was it written by another version?") from error
     if event.schema > SCHEMA_VERSION:
         raise SchemaMismatch(
             f"Event {event.event_id} has schema {event.schema} and this build reads up to {SCHEMA_VERSION}; upgrade."
         )
     return event
-
-
-def decode_all(raws: Iterable[bytes]) -> list[AnyEvent]:
-    """The event in each of `raws`; SchemaMismatch when any of them cannot be read."""
-    try:
-        events: list[AnyEvent] = list(map(_decoder.decode, raws))
-    except msgspec.DecodeError as error:
-        raise SchemaMismatch(f"A stored event cannot be read ({error}); was it written by another version?") from error
-    if any(event.schema > SCHEMA_VERSION for event in events):
-        raise SchemaMismatch(f"An event has a schema above {SCHEMA_VERSION}, the last that this build reads; upgrade.")
-    return events
 
 
 def check(events: Sequence[Event], now_ms: int, max_ahead_ms: int = 600_000) -> list[str]:

@@ -146,7 +146,8 @@ class FeatureStore(Protocol):
 
         `applied` is the offset of the one log, or an offset for each mark ("viewer:3") where several writers share
         the store; marks that are not named stay. Rows that are written again change nothing. What the named marks
-        said until now is answered, read in the same step: who shares a mark learns of every other's write.
+        said until now is answered, read in the same step: who shares a mark learns of every other's write. A row may be
+        given as `core.sparse.squeeze` makes it, and is read whole.
         """
         ...
 
@@ -298,12 +299,14 @@ class EventSink(Protocol):
 @dataclass(frozen=True, slots=True)
 class Advance:
     """What a micro-batch leaves in a partition's state: `rows` as (id, version, bytes), the hashes of event ids with
-    the time that they were first seen (ms), and the last offset of each source."""
+    the time that they were first seen (ms), and the last offset of each source; `squeezed` says that the rows are as
+    `core.sparse.squeeze` gives them, who reads them gets them whole."""
 
     offset: int
     rows: Sequence[tuple[str, int, bytes]] = ()
     event_ids: Mapping[bytes, int] = field(default_factory=dict)
     watermarks: Mapping[int, int] = field(default_factory=dict)
+    squeezed: bool = False
 
 
 class PartitionState(Protocol):

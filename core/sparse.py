@@ -1,6 +1,6 @@
 """Records that are mostly zeros, as fewer bytes: a map of the 8-byte words that are not zero, then those words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -24,13 +24,16 @@ def squeeze(rows: Sequence[bytes]) -> list[bytes]:
     raw = b"".join(rows) if not padding else b"".join([part for row in rows for part in (row, padding)])
     words = np.frombuffer(raw, "<i8").reshape(len(rows), count)
     used = words != 0
-    maps, width = np.packbits(used, axis=1).tobytes(), -(-count // 8)
-    values = memoryview(words[used].tobytes())
     ends = (np.cumsum(np.count_nonzero(used, axis=1)) * _WORD).tolist()
-    head = _SPARSE + size.to_bytes(4, "little")
+    return joined(size, np.packbits(used, axis=1).tobytes(), -(-count // 8), words[used].tobytes(), ends)
+
+
+def joined(size: int, maps: bytes, width: int, values: bytes, ends: Iterable[int]) -> list[bytes]:
+    """Rows of `size` bytes from their maps, `width` bytes each, and their words; `ends` says where each one's end."""
+    head, view = _SPARSE + size.to_bytes(4, "little"), memoryview(values)
     squeezed, start = [], 0
-    for number, end in enumerate(ends):
-        squeezed.append(b"".join((head, maps[number * width : (number + 1) * width], values[start:end])))
+    for at, end in zip(range(0, len(maps), width), ends, strict=True):
+        squeezed.append(b"".join((head, maps[at : at + width], view[start:end])))
         start = end
     return squeezed
 
@@ -50,6 +53,25 @@ def unsqueeze(raw: bytes) -> bytes:
     words = np.zeros(count, "<i8")
     words[used] = np.frombuffer(raw[start:], "<i8")
     return words.tobytes()[:size]
+
+
+def is_squeezed(raw: bytes) -> bool:
+    """Whether these bytes are a row as `squeeze` leaves it where that saves anything, and not a row as it was."""
+    if raw[:1] != _SPARSE or len(raw) < 5:
+        return False
+    start = 5 + -(-int.from_bytes(raw[1:5], "little") // _WORD**2)
+    return start <= len(raw) == start + _WORD * int.from_bytes(raw[5:start], "little").bit_count()
+
+
+def whole(rows: Sequence[bytes | None]) -> list[bytes | None]:
+    """Rows as they were, whether they were squeezed or not; None where there is none."""
+    if not any(raw is not None and raw[:1] == _SPARSE for raw in rows):
+        return list(rows)
+    small = [at for at, raw in enumerate(rows) if raw is not None and is_squeezed(raw)]
+    found = list(rows)
+    for at, raw in zip(small, unsqueeze_all([row for row in (rows[at] for at in small) if row]), strict=True):
+        found[at] = raw
+    return found
 
 
 def unsqueeze_all(rows: Sequence[bytes]) -> list[bytes]:

@@ -71,7 +71,8 @@ _DTYPES = {
     "catalogue_offset": np.int64,
 }
 _OP_OF_TYPE: dict[type, int] = {}
-ON_AUTHOR = np.array([OP[name] for name in ("follow", "unfollow", "hide_author", "block", "unblock")], np.uint8)
+_AUTHOR_KINDS = ("follow", "unfollow", "hide_author", "unhide_author", "block", "unblock")
+ON_AUTHOR = np.array([OP[name] for name in _AUTHOR_KINDS], np.uint8)
 
 
 def _op_of(event_type: type) -> int:
@@ -126,9 +127,7 @@ def _watches(columns: dict[str, Array], events: Sequence[AnyEvent]) -> None:
     play_ms = np.array([watch.play_ms for watch in watches], np.int64)
     length_ms = np.array([watch.length_ms for watch in watches], np.int64)
     columns["play_ms"][index], columns["length_ms"][index] = play_ms, length_ms
-    complete = play_ms >= 0.95 * length_ms
-    columns["long_view"][index] = complete | (play_ms >= LONG_VIEW_MS)
-    columns["click"][index] = complete | (play_ms >= SKIP_MS)
+    columns["long_view"][index], columns["click"][index] = labels_of(play_ms, length_ms)
     for place, watch in zip(index.tolist(), watches, strict=True):
         if watch.long_view is not None or watch.click is not None:
             columns["long_view"][place], columns["click"][place] = watch_labels(watch)
@@ -141,6 +140,12 @@ def _impressions(columns: dict[str, Array], events: Sequence[AnyEvent], surfaces
     columns["position"][index] = [event.position for event in shown]
     columns["surface"][index] = [surfaces.add(event.surface) for event in shown]
     columns["propensity"][index] = [1.0 if event.propensity is None else event.propensity for event in shown]
+
+
+def labels_of(play_ms: Array, length_ms: Array) -> tuple[Array, Array]:
+    """(long view, click) of watches whose source says nothing of its own: ratio >= 0.95 or 18 s, and 3 s or the end."""
+    complete = play_ms >= 0.95 * length_ms
+    return complete | (play_ms >= LONG_VIEW_MS), complete | (play_ms >= SKIP_MS)
 
 
 def watch_labels(event: Watch) -> tuple[bool, bool]:

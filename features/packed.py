@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 
-from core.arrays import Array
+from core.arrays import Array, Int64
 from core.errors import CorruptData, SchemaMismatch
 from features.definitions import schema_hash
 from features.layout import STAMP
@@ -28,11 +28,22 @@ def pack_rows(records: Array) -> list[bytes]:
 
 def stamp_rows(records: Array) -> list[bytes]:
     """Each record as bytes; schema and checksum are written into `records` [n], contiguous, which are the caller's."""
-    records["schema"] = schema_number()
+    every = np.arange(len(records))
+    stamp(records, every)
+    return bytes_of(records, every)
+
+
+def stamp(records: Array, rows: Int64) -> None:
+    """Write schema and checksum into the records [n], contiguous, at these rows."""
+    records["schema"][rows] = schema_number()
     size, raw = records.dtype.itemsize, records.view(np.uint8).data
-    starts = range(0, len(raw), size)
-    records["checksum"] = [crc32(raw[start + CHECKED_FROM : start + size]) for start in starts]
-    return [bytes(raw[start : start + size]) for start in starts]
+    records["checksum"][rows] = [crc32(raw[start + CHECKED_FROM : start + size]) for start in (rows * size).tolist()]
+
+
+def bytes_of(records: Array, rows: Int64) -> list[bytes]:
+    """The records [n], contiguous, at these rows as bytes."""
+    size, raw = records.dtype.itemsize, records.view(np.uint8).data
+    return [bytes(raw[start : start + size]) for start in (rows * size).tolist()]
 
 
 def record_of(raw: bytes, dtype: np.dtype[np.void]) -> Array:

@@ -6,6 +6,7 @@ from typing import Final
 from backends.redis.keys import MARKS, ROWS, SCHEMA, mark_key, row_id, row_keys
 from backends.redis.nodes import Nodes, parts
 from core.errors import ConfigError, CorruptData, SchemaMismatch
+from core.sparse import whole
 
 _ONE_LOG: Final = "log"
 _AT_ONCE: Final = 1_000
@@ -48,7 +49,7 @@ class RedisFeatureStore:
 
     async def read(self, entity: str, ids: Sequence[str]) -> list[bytes | None]:
         """One batched read, in the order asked for."""
-        return await self._nodes.get(row_keys(entity, ids))
+        return whole(await self._nodes.get(row_keys(entity, ids)))
 
     async def write(
         self, rows: Mapping[str, Mapping[str, bytes]], applied: int | Mapping[str, int]
@@ -87,7 +88,7 @@ class RedisFeatureStore:
         keys = sorted(await self._nodes.keys(f"{ROWS}{entity}:{{"), key=row_id)
         found = list[tuple[str, bytes]]()
         for part in parts(keys, _AT_ONCE):
-            values = await self._nodes.get(part)
+            values = whole(await self._nodes.get(part))
             found += [(row_id(key), value) for key, value in zip(part, values, strict=True) if value is not None]
         return found
 

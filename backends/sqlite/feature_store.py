@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from backends.sqlite.database import Database
 from core.errors import SchemaMismatch
+from core.sparse import whole
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS features (
@@ -34,7 +35,7 @@ class SqliteFeatureStore:
         """One batched read, in the order asked for."""
         sql = "SELECT id, row FROM features WHERE entity = ? AND id IN"
         found: dict[str, bytes] = dict(self._database.select_in(sql, ids, (entity,)))
-        return [found.get(key) for key in ids]
+        return whole([found.get(key) for key in ids])
 
     async def write(
         self, rows: Mapping[str, Mapping[str, bytes]], applied: int | Mapping[str, int]
@@ -57,10 +58,9 @@ class SqliteFeatureStore:
 
     async def scan(self, entity: str) -> list[tuple[str, bytes]]:
         """Every row of an entity, by id."""
-        return [
-            (key, row)
-            for key, row in self._database.rows("SELECT id, row FROM features WHERE entity = ? ORDER BY id", (entity,))
-        ]
+        found = self._database.rows("SELECT id, row FROM features WHERE entity = ? ORDER BY id", (entity,))
+        rows = whole([row for _, row in found])
+        return [(key, row) for (key, _), row in zip(found, rows, strict=True) if row is not None]
 
     async def applied_offset(self) -> int:
         """The log offset that the stored rows include, 0 at first."""

@@ -80,7 +80,8 @@ class SqlitePartitionState:
 
     def commit(self, advance: Advance) -> None:
         """All of a micro-batch or nothing of it."""
-        step = Step(_squeezed(advance.rows), dict(advance.event_ids))
+        rows = list(advance.rows) if advance.squeezed else _squeezed(advance.rows)
+        step = Step(rows, dict(advance.event_ids))
         waits = self._steps.fits(step)
         with self._stored():
             # A writer that was replaced may come late: what it would write was done again, and more since.

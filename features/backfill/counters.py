@@ -45,7 +45,7 @@ class CounterReplay:
         records = np.zeros(len(named), COUNTS_DTYPE)
         for index, ((entity, _), place) in enumerate(zip(named, places, strict=True)):
             records[index] = self._rows[entity].records[place]
-        apply_counts(fresh, records, 0)
+        apply_counts(fresh, records, np.arange(len(records)), 0)
         for column in range(fresh.at.shape[1]):
             touched = fresh.at[:, column] >= 0
             np.maximum.at(records["applied_us"], fresh.at[touched, column], at_us[touched])

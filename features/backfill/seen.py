@@ -6,8 +6,8 @@ from typing import Final
 from core.events import VIEWER_EVENTS
 from core.ports import Record
 from features.stream.kept_state import KeptConfig
+from features.stream.reading import id_hash
 from features.stream.soundness import unsound
-from features.stream.viewer_stage import id_hash
 
 KEEP_MS: Final = int(KeptConfig().keep_ids_ms)
 

@@ -120,7 +120,7 @@ class _Counters:
             self._tables[entity].ensure(row + 1)
             records[index] = self._tables[entity].records[row]
         if len(fresh.rows):
-            apply_counts(fresh, records, 0)
+            apply_counts(fresh, records, np.arange(len(records)), 0)
         for index, (entity, row) in enumerate(fresh.entities):
             self._tables[entity].records[row] = records[index]
         return records

@@ -49,12 +49,11 @@ class CounterWork:
         fresh = fresh_counts(batches, self._watermarks)
         table, offset = self._inlet.catalogue.table, entries[-1].offset
         names = [f"{entity}:{entity_id(table, entity, row)}" for entity, row in fresh.entities]
-        rows = self._kept.hot.gather(names)
-        apply_counts(fresh, rows, self._inlet.clock() * 1000)
-        stored = self._kept.pack(names, rows)
-        await self._kept.online.write(stored, offset)
-        marks = {**fresh.watermarks, _PUBLISHED: self._published}
-        await self._kept.commit(stored, rows, offset, watermarks=marks)
+        with self._kept.changing(names) as (records, places):
+            apply_counts(fresh, records, places, self._inlet.clock() * 1000)
+            stored = self._kept.pack(names, records, places)
+            await self._kept.online.write(stored, offset)
+            await self._kept.commit(stored, offset, watermarks={**fresh.watermarks, _PUBLISHED: self._published})
         self._watermarks = fresh.watermarks
         self._unpublished.update((key, raw) for key, _, raw in stored)
         if batches:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from core.arrays import Array
+from core.arrays import Array, Int64
 from core.video_table import VideoTable
 from features.kernels import count_counters
 from features.layout import REGION_STRIDE
@@ -71,15 +71,18 @@ def fresh_counts(batches: Sequence[tuple[int, CountsBatch]], watermarks: dict[in
     return FreshCounts(rows, unique, at, np.concatenate(versions), reached)
 
 
-def apply_counts(fresh: FreshCounts, records: Array, applied_us: int) -> None:
-    """Count the rows, in order, into `records` [keys] COUNTS_DTYPE, and stamp each with its last batch's offset; times
-    only grow, as those of viewers' rows."""
+def apply_counts(fresh: FreshCounts, records: Array, places: Int64, applied_us: int) -> None:
+    """Count the rows, in order, into the `records` COUNTS_DTYPE at `places` [keys], and stamp each with its last
+    batch's offset; times only grow, as those of viewers' rows."""
+    if not len(places):
+        return
     columns = _Columns(**{name: np.ascontiguousarray(fresh.rows[name]) for name in _Columns._fields})
-    count_counters(columns, fresh.at, Counts(records["counts"], records["steps"], records["totals"]))
-    for column in range(fresh.at.shape[1]):
-        touched = fresh.at[:, column] >= 0
-        np.maximum.at(records["version"], fresh.at[touched, column], fresh.version[touched])
-    records["applied_us"] = np.maximum(records["applied_us"] + 1, applied_us)
+    at = np.where(fresh.at >= 0, places[fresh.at], -1)
+    count_counters(columns, at, Counts(records["counts"], records["steps"], records["totals"]))
+    for column in range(at.shape[1]):
+        touched = at[:, column] >= 0
+        np.maximum.at(records["version"], at[touched, column], fresh.version[touched])
+    records["applied_us"][places] = np.maximum(records["applied_us"][places] + 1, applied_us)
 
 
 def entity_counts(table: VideoTable) -> dict[str, int]:

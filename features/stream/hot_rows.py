@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from core.arrays import Array
+from core.arrays import Array, Int64
 from core.ports import PartitionState
 from features.packed import records_of
 
@@ -15,9 +15,11 @@ ENTRY_BYTES: Final = 250
 
 
 class HotRows:
-    """Rows by id with the last used ones in memory; over `most_bytes` the least recently used ones leave it.
+    """Rows by id with the last used ones in memory, where they are changed in place; over `most_bytes` the least
+    recently used ones leave it.
 
-    A row enters memory only when it is in the state file too, so that leaving costs nothing.
+    A change is stored in the state file before the next one begins, or `forget` takes the rows out of memory again: so
+    leaving it costs nothing.
     """
 
     def __init__(self, state: PartitionState, dtype: np.dtype[np.void], most_bytes: int) -> None:
@@ -25,18 +27,22 @@ class HotRows:
         self.slots = self._fitting(most_bytes)
         self._records: Array = np.zeros(self.slots, dtype)
         self._slot_of: OrderedDict[str, int] = OrderedDict()
+        self._free: list[int] = []
 
     def _fitting(self, most_bytes: int) -> int:
         return max(most_bytes // (self._dtype.itemsize + ENTRY_BYTES), 1)
 
     def bound(self, most_bytes: int) -> None:
         """Take at most this much memory from now on; what no longer fits leaves at once."""
-        slots = self._fitting(most_bytes)
-        if slots < len(self._records):
-            kept = list(self._slot_of.items())[-slots:]
-            self._move(self._records.take(np.array([slot for _, slot in kept], np.int64)), slots)
-            self._slot_of = OrderedDict((key, slot) for slot, (key, _) in enumerate(kept))
-        self.slots = slots
+        self.slots = self._fitting(most_bytes)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let go of what is over the bound: a change may need more rows than that."""
+        if len(self._records) > self.slots:
+            kept = list(self._slot_of.items())[-self.slots :]
+            self._move(self._records.take(np.array([slot for _, slot in kept], np.int64)), self.slots)
+            self._slot_of, self._free = OrderedDict((key, slot) for slot, (key, _) in enumerate(kept)), []
 
     def _move(self, records: Array, slots: int) -> None:
         """Room for so many, of which these are the first; what no row has used yet takes no memory."""
@@ -51,49 +57,39 @@ class HotRows:
         """What the rows in memory take, at most."""
         return len(self._slot_of) * (self._dtype.itemsize + ENTRY_BYTES)
 
-    def gather(self, ids: Sequence[str]) -> Array:
-        """A copy of each row, zeros for one that does not exist. [ids]"""
-        slots = np.fromiter((self._slot_of.get(key, -1) for key in ids), np.int64, len(ids))
-        here = slots >= 0
-        if here.all():
-            return self._records.take(slots)
-        records = np.zeros(len(ids), self._dtype)
-        records[here] = self._records.take(slots[here])
-        missing = np.flatnonzero(~here).tolist()
+    def take(self, ids: Sequence[str]) -> tuple[Array, Int64]:
+        """All records in memory and the place of each row among them, zeros for one that does not exist; ids are
+        distinct. They are the last used ones now, and may be changed until anything is awaited."""
+        order = self._slot_of
+        missing = [key for key in ids if key not in order]
+        stored = self._state.rows(missing) if missing else {}
+        found = records_of(list(stored.values()), self._dtype) if stored else None
+        for key in ids:  # what is here first, or it would make room for what is not
+            if key in order:
+                order.move_to_end(key)
         if missing:
-            stored = self._state.rows([ids[index] for index in missing])
-            found = [index for index in missing if ids[index] in stored]
-            records[found] = records_of([stored[ids[index]] for index in found], self._dtype)
-        return records
+            most = max(self.slots, len(ids))
+            added = [self._placed(key, most) for key in missing]
+            _raw(self._records)[added] = 0
+        if found is not None:
+            _raw(self._records)[[order[key] for key in stored]] = _raw(found)
+        return self._records, np.fromiter([order[key] for key in ids], np.int64, len(ids))
 
-    def put(self, ids: Sequence[str], records: Array) -> None:
-        """Keep rows as they were stored; ids are distinct."""
-        if len(ids) > self.slots:
-            ids, records = ids[-self.slots :], records[-self.slots :]
-        slots = np.fromiter(self._slots(ids), np.int64, len(ids))
-        _raw(self._records)[slots] = _raw(np.ascontiguousarray(records))
+    def forget(self, ids: Sequence[str]) -> None:
+        """These rows were changed and not stored: take them from the file when they are needed again."""
+        self._free += [self._slot_of.pop(key) for key in ids if key in self._slot_of]
 
-    def _slots(self, ids: Sequence[str]) -> list[int]:
-        """The slots of rows that fit together, which are now the last used ones."""
+    def _placed(self, key: str, most: int) -> int:
+        """The slot of a row that had none, among so many."""
         order = self._slot_of
-        slots = [order.get(key, -1) for key in ids]
-        if min(slots, default=0) >= 0:
-            for key in ids:
-                order.move_to_end(key)
-            return slots
-        for key, slot in zip(ids, slots, strict=True):  # what is here first, or it would make room for what is not
-            if slot >= 0:
-                order.move_to_end(key)
-        return [slot if slot >= 0 else self._placed(key) for key, slot in zip(ids, slots, strict=True)]
-
-    def _placed(self, key: str) -> int:
-        """The slot of a row that had none."""
-        order = self._slot_of
-        slot = len(order)
-        if slot == self.slots:
+        if len(order) >= most:
             _, slot = order.popitem(last=False)
-        elif slot == len(self._records):
-            self._move(self._records, self.slots)
+        elif self._free:
+            slot = self._free.pop()
+        else:
+            slot = len(order)
+            if slot == len(self._records):
+                self._move(self._records, most)
         order[key] = slot
         return slot
 

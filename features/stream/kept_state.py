@@ -2,20 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.arrays import Array
+from core.arrays import Array, Int64
 from core.errors import ConfigError, ForyouError, Unavailable
 from core.log import Bounds
 from core.ports import Advance, FeatureStore, PartitionState, PartitionStates
-from features.packed import stamp_rows
+from features.layout import VIEWER_DTYPE
+from features.packed import bytes_of, stamp
 from features.stream.hot_rows import HotRows, SharedMemory
 from features.stream.lane import unhurried
 from features.stream.online_rows import OnlineRows, Split, StoredRow
+from features.stream.packing import squeezed
 from features.stream.snapshots import Snapshots
 
 _log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class KeptState:
     ) -> None:
         self._places, self.name, self._mark, self._split = places, name, mark, split
         self._dtype, self._config = dtype, config
+        self._squeezes = dtype == VIEWER_DTYPE  # mostly zeros; of a counter's row little is
         self.state: PartitionState | None = None
         self._snapshot: asyncio.Task[None] | None = None
 
@@ -93,22 +97,35 @@ class KeptState:
                 " another log; move the folder of the workers' states away, and their snapshots (work/)."
             )
 
-    def pack(self, ids: Sequence[str], records: Array) -> list[StoredRow]:
-        """Rows as they are stored: id, version, bytes; the records get their stamps."""
-        return list(zip(ids, records["version"].tolist(), stamp_rows(records), strict=True))
+    @contextmanager
+    def changing(self, ids: Sequence[str]) -> Iterator[tuple[Array, Int64]]:
+        """Records and the places of rows among them, which are changed there until anything is awaited, and then
+        committed; what fails on the way leaves them as they were."""
+        try:
+            yield self.hot.take(ids)
+        except BaseException:
+            self.hot.forget(ids)
+            raise
+
+    def pack(self, ids: Sequence[str], records: Array, places: Int64) -> list[StoredRow]:
+        """Rows as they are stored: id, version, bytes; the records get their stamps. Viewers' rows are squeezed."""
+        versions = records["version"][places].tolist()
+        stamp(records, places)
+        rows = squeezed(records, places) if self._squeezes else bytes_of(records, places)
+        return list(zip(ids, versions, rows, strict=True))
 
     async def commit(
-        self, rows: Sequence[StoredRow], records: Array, offset: int,
+        self, rows: Sequence[StoredRow], offset: int,
         event_ids: Mapping[bytes, int] | None = None, watermarks: Mapping[int, int] | None = None,
     ) -> None:  # fmt: skip
-        """One durable step of the file; then memory has it too. Once begun it is finished, for the file must not be
-        let go while a thread still writes it."""
+        """One durable step of the file. Once begun it is finished, for the file must not be let go while a thread
+        still writes it."""
         assert self.state is not None
-        state, step = self.state, Advance(offset, rows, event_ids or {}, watermarks or {})
+        state, step = self.state, Advance(offset, rows, event_ids or {}, watermarks or {}, self._squeezes)
 
         async def finished() -> None:
             await asyncio.to_thread(state.commit, step)
-            self.hot.put([key for key, _, _ in rows], records)
+            self.hot.settle()
             self.offset = offset
 
         await unhurried(finished())

@@ -147,5 +147,5 @@ def _decoded(decoder: "msgspec.msgpack.Decoder[_Message]", raw: bytes, what: str
         if found > STREAM_SCHEMA:
             raise SchemaMismatch(f"{what} has schema {found}, this build reads up to {STREAM_SCHEMA}; upgrade.")
         return decoder.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptData(f"{what} of {len(raw)} bytes cannot be read ({error}).") from error

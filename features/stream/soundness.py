@@ -9,9 +9,9 @@ import numpy as np
 
 from core.events import MAX_ID_CHARS, Event, Impression, VideoPublished, Watch
 
-_FAR_MS: Final = 4_102_444_800_000  # the year 2100
-_INT32: Final = 2**31
-_INT62: Final = 2**62
+FAR_MS: Final = 4_102_444_800_000  # the year 2100
+INT32: Final = 2**31
+INT62: Final = 2**62
 _Sound = Callable[[Event], bool]
 
 
@@ -61,13 +61,13 @@ def _fields(kind: type[Event]) -> tuple[tuple[str, ...], tuple[tuple[str, int, b
     """
     present = set(kind.__struct_fields__)
     ids = tuple(name for name in ("event_id", "viewer_id", "video_id", "author_id") if name in present)
-    numbers = [("time_ms", _FAR_MS, False), ("ingested_ms", _FAR_MS, False), ("catalogue_offset", _INT62, False)]
+    numbers = [("time_ms", FAR_MS, False), ("ingested_ms", FAR_MS, False), ("catalogue_offset", INT62, False)]
     if issubclass(kind, Watch):
-        numbers += [("play_ms", _INT62, False), ("length_ms", _INT32, False)]
+        numbers += [("play_ms", INT62, False), ("length_ms", INT32, False)]
     elif issubclass(kind, Impression):
-        numbers.append(("position", _INT32, True))
+        numbers.append(("position", INT32, True))
     elif issubclass(kind, VideoPublished):
-        numbers += [("length_ms", _INT32, False), ("upload_ms", _FAR_MS, True)]
+        numbers += [("length_ms", INT32, False), ("upload_ms", FAR_MS, True)]
     embedded = "content_embedding" in present
     return ids, tuple(numbers), embedded, _doubtful if embedded else _quick(ids, tuple(numbers))
 

@@ -7,13 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from core.events import VideoPublished, Watch
-from core.ports import Record
-from core.video_table import VideoTable, Vocabulary
-from features.columns import columns_of
+from core.events import VideoPublished, Watch, encode
+from core.log import Entry
+from core.video_table import VideoTable
 from features.layout import COUNTS_DTYPE, VIEWER_DTYPE
 from features.stream.counters import apply_counts, fresh_counts
 from features.stream.messages import CountsBatch
+from features.stream.packing import squeezed
+from features.stream.reading import parsed
 from features.stream.viewers import Owners, apply_viewers, present_traits, rekey
 
 _RARELY: Final = (50_000, 20, 20)
@@ -52,15 +53,18 @@ def warm_kernels() -> None:
     )
     table.publish(published)
     for viewers in (1, 2):
-        records = [
-            Record(number, Watch(event_id="w", viewer_id=f"u{number}", time_ms=1, video_id="v", play_ms=1, length_ms=1))
-            for number in range(1, viewers + 1)
+        watches = [
+            Watch(event_id="w", viewer_id=f"u{number}", time_ms=1, video_id="v", play_ms=1, length_ms=1)
+            for number in range(viewers)
         ]
-        columns = columns_of(records, table, {}, Vocabulary())
+        read = parsed([Entry("", 0, at, "", encode(watch), 1) for at, watch in enumerate(watches, 1)])
+        assert read is not None
+        columns, _ = read.columns(table)
         traits, rows = present_traits(table, columns), np.zeros(viewers, VIEWER_DTYPE)
         apply_viewers(columns, rows, traits, 1)
         [counts] = rekey(columns, rows, traits, Owners(table, 1)).values()
         if viewers == 1:
             counts["author"] = counts["trend"] = -1
         fresh = fresh_counts([(1, CountsBatch.of(0, 1, 1, counts))], {})
-        apply_counts(fresh, np.zeros(len(fresh.keys), COUNTS_DTYPE), 1)
+        apply_counts(fresh, np.zeros(len(fresh.keys), COUNTS_DTYPE), np.arange(len(fresh.keys)), 1)
+        squeezed(rows, np.arange(viewers))

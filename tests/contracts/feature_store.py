@@ -6,6 +6,7 @@ import pytest
 
 from core.errors import SchemaMismatch
 from core.ports import FeatureStore
+from core.sparse import squeeze
 from tests.contracts.one_loop import OneLoop, Run
 
 
@@ -43,6 +44,13 @@ class FeatureStoreContract(OneLoop):
         assert run(store.read("video", list(rows))) == list(rows.values())
         assert run(store.scan("viewer")) == list(rows.items())
         assert run(store.applied_offset()) == 7
+
+    def test_a_row_that_is_given_squeezed_is_read_whole(self, run: Run, store: FeatureStore) -> None:
+        row, plain = b"\1" * 9 + bytes(4_000) + b"\2", b"\1" * 300
+        [small] = squeeze([row])
+        run(store.write({"viewer": {"ann": small, "bob": plain}}, 1))
+        assert len(small) < 300 and run(store.read("viewer", ["bob", "cid", "ann"])) == [plain, None, row]
+        assert run(store.scan("viewer")) == [("ann", row), ("bob", plain)]
 
     @pytest.mark.parametrize("entity", ["viewer", "author"])
     def test_strange_ids_stay_apart(self, run: Run, store: FeatureStore, entity: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import CorruptData
-from core.sparse import squeeze, unsqueeze, unsqueeze_all
+from core.sparse import squeeze, unsqueeze, unsqueeze_all, whole
 
 
 def test_a_squeezed_record_comes_back_and_takes_less_room():
@@ -37,3 +37,9 @@ def test_a_shortened_record_is_found_out():
         unsqueeze_all([raw, raw[:-8]])
     with pytest.raises(CorruptData, match="not what was written"):
         unsqueeze_all([raw[:6]])
+
+
+def test_rows_are_whole_whether_they_were_squeezed_or_not():
+    rows = [np.eye(1, 90, 4).tobytes(), b"", None, b"\1plain", np.eye(1, 90, 7).tobytes(), b"\1" * 90]
+    small = [squeeze([row])[0] if row is not None and len(row) == 720 else row for row in rows]
+    assert whole(small) == whole(rows) == rows
