@@ -25,7 +25,8 @@ from feeds.reranking import ActiveRules
 from feeds.surfaces import for_you
 from tests.feeds.toy_feed import NOW_MS, EveryVideo, ToyFeed, ToyModels, ids
 
-WEIGHTS = {"author_weight": 0, "topic_weight": 0, "exploration_spread": 3.0, "exploration_temperature": 2.0}
+WEIGHTS = {"author_weight": 0, "topic_weight": 0, "exploration_every": 10}
+WEIGHTS |= {"exploration_spread": 3.0, "exploration_temperature": 2.0}
 PIN = Rule("v30", "", 1.0, 4, "ana", 0, NOW_MS + 1_000)
 
 
