@@ -25,6 +25,7 @@ from feeds.details import detail_of
 from feeds.hydrate import Readers, ViewerFacts, read_viewer
 from feeds.ladder import FULL, Ladder, Rung
 from feeds.page import FeedPage
+from feeds.ranked_ahead import Watching
 from feeds.ranked_remainder import Remainders, Signals, Tapped, signals_of
 from feeds.seen_again import AGAIN, again, seen_longest_ago
 from feeds.seen_videos import SeenConfig
@@ -60,6 +61,7 @@ class ForYouParts:
     answered: Callable[[str], None] = lambda rung: None
     failed: Callable[[str], None] = lambda rung: None
     remainders: Remainders | None = None
+    active: Watching | None = None
 
 
 class ForYouFeed:
@@ -140,6 +142,8 @@ class ForYouFeed:
         """The slate of what was chosen, durable; what explains it follows, where it was scored."""
         slate = self._slate(query, surface, ranked, facts)
         await self._p.readers.slates.append(slate)
+        if self._p.active is not None:
+            self._p.later(self._p.active.note(query.viewer_id))
         if scored:
             self._p.later(self._p.readers.slates.detail(detail_of(slate, query, ranked, who)))
         return slate

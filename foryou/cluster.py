@@ -40,6 +40,7 @@ from features.stream.catalogue import CatalogueFollower
 from features.stream.sink import StreamSink
 from feeds.known_ids import RecognisingSink
 from feeds.last_known import KnownUsers, LastKnownRelations
+from feeds.ranked_ahead import Watching
 from feeds.shared_slates import SharedSlates, SlateShipper
 from feeds.told_events import ToldEvents
 from feeds.trending.published import PublishedTrends
@@ -113,6 +114,7 @@ class Cluster:
             imports=self._import_log(),
             sink=RecognisingSink(StreamSink(self.messages), cache, heard, settings.hydrate_deadline_ms),
             told=told,
+            watching=Watching(ranked, self.clock),
             known=known,
             users=KnownUsers(tables, self.clock),
             trends=lambda clock: PublishedTrends(cache, self._partitions, settings.hydrate_deadline_ms / 1000),

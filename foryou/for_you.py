@@ -49,6 +49,7 @@ def for_you_feed(p: "Product", readers: Readers, kept: Bytes) -> ForYouFeed:
             answered=p.metrics.rung,
             failed=p.metrics.rung_failed,
             remainders=remainders,
+            active=stores.watching,
         )
     )
 

@@ -37,6 +37,7 @@ from features.state import FeatureState
 from feeds.bundle import restore_words
 from feeds.following_inbox import FollowingInbox
 from feeds.last_known import KnownUsers, LastKnownRelations
+from feeds.ranked_ahead import Watching
 from feeds.told_events import ToldEvents
 from feeds.trending.boards import CountsSource
 from feeds.trending.config import TrendingConfig
@@ -60,7 +61,8 @@ class Stores:
     the workers. `follow` gives the live feature state under the words of a bundle's folder. Events go to `sink`, and
     imports to `imports`, where that is not the log itself; `known` and `users` bridge an outage of the tables.
     `cache` is what replicas share, `kept` that or this process's own, `own` always the latter; `turns` lets a viewer's
-    requests wait so many milliseconds for one another; `told` has the events that others will count.
+    requests wait so many milliseconds for one another; `told` has the events that others will count,
+    `watching` for whom is ranked ahead.
     """
 
     log: EventLog
@@ -82,6 +84,7 @@ class Stores:
     slate_log: SlateLog | None = None
     cache: Bytes | None = None
     told: ToldEvents | None = None
+    watching: Watching | None = None
     kept: Callable[[Clock], Bytes] = MemoryBytes
     own: Callable[[Clock], Bytes] = MemoryBytes
     turns: Callable[[int], Turns] = lambda wait_ms: OwnTurns()

@@ -24,6 +24,7 @@ def group() -> typer.Typer:
     app.command()(features)
     app.command()(trending)
     app.command()(fanout)
+    app.command()(precompute)
     return app
 
 
@@ -65,6 +66,53 @@ def fanout(home: HomeOption = None) -> None:
     asyncio.run(_work(_of_a_cluster(settings_of(home=home)), FANOUT))
 
 
+def precompute(
+    share: Annotated[float, typer.Option(min=0.01, max=1.0, help="Most of one core's time.")] = 0.5,
+    home: HomeOption = None,
+) -> None:
+    """Rank ahead for viewers who are watching, so that their next pages need not wait for it.
+
+    Example: foryou work precompute --share 0.25
+    """
+    asyncio.run(_ahead(_of_a_cluster(settings_of(home=home)), share))
+
+
+async def _ahead(settings: "Settings", share: float) -> None:
+    from feeds.ranked_ahead import AheadConfig, RankedAhead
+    from foryou.bootstrap import open_product
+
+    # Beside a serving replica of this home: slates go to a file of our own, though we write none.
+    settings = settings.model_copy(update={"replica": settings.replica or "precompute"})
+    stop = _told_to_stop()
+    product = await _unless(stop, open_product(settings))
+    if product is None:
+        return
+    assert product.stores.watching is not None
+    served = product
+
+    async def prepare(viewer_id: str) -> bool:
+        await served.live.refresh()
+        return await served.feed.prepare(viewer_id)
+
+    try:
+        await product.live.start()
+        ahead = RankedAhead(prepare, product.stores.watching, AheadConfig(share=share))
+        note("The worker ranks ahead; Ctrl-C ends it.")
+        await _unless(stop, ahead.run())
+        await product.settled()
+    finally:
+        await product.live.stop()
+        await product.stores.let_go()
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Set by Ctrl-C and by SIGTERM."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
 def _of_a_cluster(settings: "Settings") -> "Settings":
     """The settings; ConfigError where they are not those of a cluster."""
     if settings.backends != "cluster":
@@ -81,10 +129,7 @@ async def _work(settings: "Settings", roles: tuple[str, ...]) -> None:
     from foryou.cluster_work import roles_of
 
     roles_of(roles)  # a wrong one is told before any server is waited for
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = _told_to_stop()
     cluster = await _unless(stop, open_cluster(settings, system_clock))
     if cluster is None:
         return

@@ -99,13 +99,14 @@ class Replica:
 
     async def ask(self, viewer="ann", page=None, limit=5, cursor=None):
         """A page, after its side effects."""
-        return await self._settled(self.feed.page(viewer, page=page, limit=limit, cursor=cursor, device=""))
+        return await self.settled(self.feed.page(viewer, page=page, limit=limit, cursor=cursor, device=""))
 
     def prepare(self, viewer, **query):
         """Whether something was ranked ahead."""
-        return asyncio.run(self._settled(self.feed.prepare(viewer, **query)))
+        return asyncio.run(self.settled(self.feed.prepare(viewer, **query)))
 
-    async def _settled(self, work):
+    async def settled(self, work):
+        """What the work gives, after its side effects."""
         answer = await work
         await settle(set(self.effects), lambda name: None)
         self.effects.clear()
