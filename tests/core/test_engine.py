@@ -150,6 +150,19 @@ def test_propensities_follow_the_last_selector():
     assert ranked.batch.rows.tolist() == [5, 1] and ranked.propensity.tolist() == [0.25, 0.5]
 
 
+@pytest.mark.parametrize("chances", [[0.5], [0.5, 0.0], [0.5, 1.5], [0.5, np.nan]])
+def test_a_propensity_is_a_probability_of_each_place_and_never_0(chances):
+    with pytest.raises(ContractError, match="2 propensities above 0"):
+        run(select(lambda batch: (np.array([5, 1], np.int32), np.array(chances))))
+
+
+@pytest.mark.parametrize("later", [keep(lambda batch: batch.rows > 0), select(lambda batch: (np.array([1, 0]),))])
+def test_after_a_random_choice_nothing_drops_or_reorders(later):
+    drawn = select(lambda batch: (np.array([5, 1], np.int32), np.array([0.25, 0.5])))
+    with pytest.raises(ContractError, match="after a random choice"):
+        run(drawn, later)
+
+
 def test_columns_are_recorded_for_all_candidates_only_when_the_query_says_so():
     assert run(*STEPS).trace.recorded == {}
     recorded = run(*STEPS, query=QUERY.with_parts(keep_full=True)).trace.recorded
