@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     fanout_active_up_to: int = Field(
         10_000, ge=0, description="authors with at most so many followers push to the active ones, others to nobody"
     )
+    bundle_check_s: float = Field(
+        5.0, gt=0, description="how often a serving process looks whether training has crowned another bundle, seconds"
+    )
     mlflow: str = Field("", description="MLflow's server as a URL; none: SQLite under the home; off: no record")
 
     backends: Literal["embedded", "cluster"] = Field(

@@ -110,6 +110,15 @@ class VideoTable:
         get = self._row_of.get
         return np.array([get(video_id, -1) for video_id in video_ids], np.int32)
 
+    def as_it_is(self) -> "VideoTable":
+        """The rows that there are now, for a thread that reads while this table grows; they share their memory."""
+        now = VideoTable(0)
+        now.__dict__.update(self.__dict__)
+        now.video_ids = self.video_ids[:]
+        now._store = {name: column[: len(now)] for name, column in self._store.items()}
+        now._expose()
+        return now
+
     def publish(self, event: VideoPublished) -> int:
         """Add the video, or overwrite the one with this id; its row."""
         row = self._row_of.setdefault(event.video_id, len(self.video_ids))

@@ -135,15 +135,25 @@ class Bundle:
 
 
 def load_bundle(folder: Path, state: FeatureState, now_ms: int) -> Bundle:
-    """The bundle in `folder` over the live catalogue; NotFound, CorruptData or SchemaMismatch when it cannot serve."""
+    """The bundle in `folder` over the live catalogue, its words in the state; NotFound, CorruptData or SchemaMismatch
+    when it cannot serve."""
+    bundle = read_bundle(folder, state, state.table, now_ms)
+    restore_words(folder, state)
+    return bundle
+
+
+def read_bundle(folder: Path, state: FeatureState, table: VideoTable, now_ms: int) -> Bundle:
+    """The same without a change to the state, so that a thread can read it beside the requests; it has vectors of the
+    videos of `table`. Its words must be restored before it serves."""
     manifest = read_manifest(folder, schema_hash())
-    words = restore_words(folder, state)
+    words = Words.from_bytes((folder / WORDS_FILE).read_bytes())
+    towers = _pair(folder / TOWERS_FILE, table, now_ms)
     bundle = Bundle(
         manifest=manifest,
-        towers=_pair(folder / TOWERS_FILE, state.table, now_ms),
-        affinity=_pair(folder / AFFINITY_FILE, state.table, now_ms),
-        unit_content=unit_rows(state.table.embedding),
-        index=VideoIndex.from_bytes((folder / INDEX_FILE).read_bytes()),
+        towers=towers,
+        affinity=_pair(folder / AFFINITY_FILE, table, now_ms),
+        unit_content=unit_rows(table.embedding),
+        index=_index(folder / INDEX_FILE, towers.vectors),
         neighbours=Neighbours.from_bytes((folder / NEIGHBOURS_FILE).read_bytes()),
         ranker=Ranker.load(folder, RANKER_NAMES),
         value_model=ValueModel(ValueModelConfig(weights=manifest.value_weights)),
@@ -170,6 +180,14 @@ def restore_words(folder: Path, state: FeatureState) -> Words:
     words = Words.from_bytes((folder / WORDS_FILE).read_bytes())
     words.restore(state)
     return words
+
+
+def _index(path: Path, vectors: Float32) -> VideoIndex:
+    """The index, and in it what was published since it was built. `vectors` [videos, dim + 1]"""
+    index = VideoIndex.from_bytes(path.read_bytes())
+    since = np.arange(len(index), len(vectors), dtype=np.int32)
+    index.add(since, vectors[since])
+    return index
 
 
 def _pair(path: Path, table: VideoTable, now_ms: int) -> TowerPair:

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -14,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from candidate_gen.index import one_thread
 from core.clock import Clock, system_clock
 from core.engine import Engine
-from core.errors import NotFound, Unavailable
-from core.manifest import CHAMPION, read_manifest
+from core.errors import Unavailable
+from core.manifest import read_manifest
 from core.query import Query
 from core.settings import Settings
 from core.stages import Surface
@@ -39,6 +38,7 @@ from feeds.surfaces import for_you
 from feeds.told_events import warm_up
 from feeds.trending.boards import CountsSource
 from feeds.trending.feed import TrendingFeed
+from foryou.champion import ChampionFollower, champion_folder
 from foryou.following import following_feed
 from foryou.for_you import for_you_feed, seen_videos
 from foryou.live import Live
@@ -107,6 +107,11 @@ class Product:
         sources = (*sources, NewVideoSource(new, config), PinnedSource(rules))
         return for_you(sources, state.table, self.bundle, config, new, rules)
 
+    def take(self, bundle: Bundle) -> None:
+        """Serve another bundle from the next request on; its words are in the state."""
+        self.bundle, self._surface = bundle, None
+        self.surface()
+
     async def page(self, viewer_id: str, *, page: int | None, limit: int, cursor: str | None, device: str) -> FeedPage:
         """One page of the For-You feed, after what other processes have put on the log."""
         await self.live.refresh()
@@ -159,7 +164,9 @@ class Product:
             await self.live.start()
             await self.trends.start()
             await _connect(self)
+            champion = asyncio.ensure_future(ChampionFollower(self).run())
             yield
+            champion.cancel()
             await self.settled()  # the last slates' details
             await self.trends.stop()
             await self.live.stop()
@@ -275,11 +282,3 @@ def _stamp_of(p: Product) -> Callable[[str], Awaitable[tuple[str, int]]]:
 def _length(state: FeatureState, video_id: str) -> int | None:
     row = state.table.row(video_id)
     return int(state.table.length_ms[row]) if row >= 0 else None
-
-
-def champion_folder(bundles: Path) -> Path:
-    """The folder of the bundle to serve; NotFound when nothing was trained."""
-    path = bundles / CHAMPION
-    if not path.is_file():
-        raise NotFound(f"There is no trained bundle in {bundles}; run `foryou train` (or `foryou demo`) first.")
-    return bundles / path.read_text().strip()

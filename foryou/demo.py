@@ -100,7 +100,7 @@ def _trained(settings: "Settings") -> "Manifest | None":
     """The manifest of a bundle that this build can serve, None where one must be trained."""
     from core.manifest import read_manifest
     from features.definitions import schema_hash
-    from foryou.bootstrap import champion_folder
+    from foryou.champion import champion_folder
 
     try:
         return read_manifest(champion_folder(settings.bundles), schema_hash())

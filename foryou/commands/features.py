@@ -123,7 +123,7 @@ def _give_words(settings: "Settings", state: "FeatureState", users: "Sequence[Vi
     """The codes of profiles that the champion was trained with; without one, in the order of the users."""
     from core.errors import NotFound
     from feeds.bundle import restore_words
-    from foryou.bootstrap import champion_folder
+    from foryou.champion import champion_folder
 
     try:
         restore_words(champion_folder(settings.bundles), state)

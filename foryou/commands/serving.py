@@ -74,7 +74,7 @@ def address_of(settings: "Settings", listener: socket.socket) -> str:
 
 
 def _serve_ray(settings: "Settings") -> None:
-    from foryou.bootstrap import champion_folder
+    from foryou.champion import champion_folder
     from serving.ray_app import serve_ray
 
     champion_folder(settings.bundles)
@@ -101,7 +101,8 @@ def _in_a_thread(work: Awaitable[Result]) -> Result:
 
 async def opened(settings: "Settings") -> "Product":
     """The product of a home; NotFound where there is nothing, before any store makes files there."""
-    from foryou.bootstrap import champion_folder, open_product
+    from foryou.bootstrap import open_product
+    from foryou.champion import champion_folder
 
     require_log(settings)
     champion_folder(settings.bundles)
