@@ -158,8 +158,10 @@ def running(settings, clock=None, prefix=None, stores=None, config=None):
 
 
 def settings_of(home, **fields):
-    """Every slate in full unless the test says otherwise, and no deadline that a busy machine would miss."""
-    return Settings(**{"home": Path(home), "full_slate_share": 1.0, "request_deadline_ms": 30_000, **fields})
+    """Every slate in full unless the test says otherwise, no deadline that a busy machine would miss, and no look for
+    another bundle but those that a test takes."""
+    patient = {"request_deadline_ms": 30_000, "bundle_check_s": 3_600}
+    return Settings(**{"home": Path(home), "full_slate_share": 1.0, **patient, **fields})
 
 
 def ids_of(page):
