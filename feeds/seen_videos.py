@@ -82,7 +82,7 @@ NOTHING_SEEN: Final = Seen([], np.zeros(0, np.int32))
 
 @dataclass(slots=True)
 class SeenVideos:
-    """Reads it; `looked_up` is told whether a filter that was needed was at hand or in the cache."""
+    """Reads it; `looked_up` is told whether all filters that a reading needed were at hand or in the cache."""
 
     history: HistoryStore
     cache: Bytes
@@ -118,8 +118,7 @@ class SeenVideos:
             months |= await self._cached(viewer_id, missing)
         news = {at: await self._until(viewer_id, at, months.get(at), ends[at]) for at in missing}
         news = {at: month for at, month in news.items() if month is not months.get(at)}
-        for at in missing:
-            self.looked_up(at not in news)
+        self.looked_up(not news)
         if news:
             self.later(self._keep(viewer_id, news))
         return {at: news.get(at) or months[at] for at in ends}
