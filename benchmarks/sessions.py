@@ -49,7 +49,8 @@ class Pair:
         """One process on the home."""
         command = [sys.executable, "-m", "foryou", "serve", "--port", str(PORTS[at]), "--home", str(self.home)]
         environment = os.environ | {"FORYOU_REQUEST_DEADLINE_MS": "60000", "FORYOU_FULL_SLATE_SHARE": "0"}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with (self.home / f"server-{at}.log").open("ab") as log:
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
     def wait(self, at):
         """Until it is ready."""
@@ -58,7 +59,7 @@ class Pair:
                 return urllib.request.urlopen(f"http://127.0.0.1:{PORTS[at]}/ready", timeout=5).read()
             except OSError:
                 if self.processes[at].poll() is not None:
-                    raise SystemExit("A server has ended by itself.") from None
+                    raise SystemExit(f"A server has ended by itself; {self.home}/server-{at}.log says why.") from None
                 time.sleep(0.2)
         raise SystemExit("A server does not become ready.")
 
@@ -84,7 +85,8 @@ class Pair:
     def stop(self):
         """Both."""
         for at in range(2):
-            self.read_looks(at)
+            if self.processes[at].poll() is None:
+                self.read_looks(at)
             self.processes[at].terminate()
             self.processes[at].wait()
 
