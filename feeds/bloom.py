@@ -72,7 +72,7 @@ def _put(bits, hashes, places):
             place += step
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _find(bits, hashes, places, found):
     """Adds to `found` [hashes] what may be a member."""
     mask = np.uint64(bits.shape[0] * 64 - 1)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def seen_videos(p: "Product", kept: Bytes) -> SeenVideos:
     """What viewers have seen, with filters in the cache."""
     looked_up = partial(p.metrics.looked_up, "seen")
-    return SeenVideos(p.stores.history, kept, p.state.table, p.clock, SeenConfig(), p.later, looked_up)
+    seen = SeenVideos(p.stores.history, kept, p.state.table, p.clock, SeenConfig(), p.later, looked_up)
+    seen.hash_catalogue()
+    return seen
 
 
 def for_you_feed(p: "Product", readers: Readers, kept: Bytes) -> ForYouFeed:
