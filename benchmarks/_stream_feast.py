@@ -11,10 +11,6 @@ from feast import FeatureStore, RepoConfig
 from feast.data_source import PushMode
 
 from core.clock import system_clock
-from core.events import decode
-from core.ports import Record
-from core.video_table import Vocabulary
-from features.columns import columns_of
 from features.counting import count_events
 from features.feast_fields import ENTITIES
 from features.feast_offline import table_of
@@ -22,6 +18,7 @@ from features.feast_repo import PROJECT, definitions
 from features.layout import VIEWER_DTYPE
 from features.packed import pack_rows
 from features.state import FeatureState
+from features.stream.reading import parsed
 
 
 class FeastPush:
@@ -47,15 +44,13 @@ class FeastPush:
 
     def apply(self, entries):
         """One micro-batch."""
-        records = [Record(entry.offset, decode(entry.value)) for entry in entries]
-        viewers = {}
-        columns = columns_of(records, self.state.table, viewers, Vocabulary())
+        columns, viewers = parsed(entries).columns(self.state.table)
         rows = np.zeros(len(viewers), VIEWER_DTYPE)
-        for name, at in viewers.items():
+        for at, name in enumerate(viewers):
             if name in self._records:
                 rows[at] = self._records[name]
         count_events(self.state, columns, rows)
-        for name, at in viewers.items():
+        for at, name in enumerate(viewers):
             self._records[name] = rows[at].copy()
         changed = {
             "viewer": dict(zip(viewers, pack_rows(rows), strict=True)),

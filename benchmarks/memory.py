@@ -45,7 +45,7 @@ from features.stream.viewers import apply_viewers, present_traits
 from features.stream.warm import warm_kernels
 
 VIEWERS, VIDEOS, PARTITIONS, BATCH, EVENTS_EACH = 1_000_000, 1_000_000, 4, 2_000, 2
-CACHE_BYTES, WAITING_BYTES = 16 << 20, 8 << 20  # of a partition: SQLite's pages; what waits for its tables
+CACHE_BYTES, WAITING_BYTES = 16 << 20, 16 << 20  # of a partition: SQLite's pages; what waits for its tables
 ROOM_BYTES = 96 << 20  # micro-batches on their way
 NOW_MS, DIMENSIONS, AUTHORS = 1_790_000_000_000, 32, 50_000
 AT = (0.1, 0.3, 1.0)
@@ -57,7 +57,10 @@ class State:
     def __init__(self, folder: Path, hot_bytes: int) -> None:
         features = SqliteFeatureStore(Database(folder / "online.db", durable=False), schema_hash())
         places = Places(
-            SqlitePartitionStates(folder / "work", cache_bytes=CACHE_BYTES, waiting_bytes=WAITING_BYTES), features
+            SqlitePartitionStates(
+                folder / "work", cache_bytes=CACHE_BYTES, waiting_bytes=2 * PARTITIONS * WAITING_BYTES
+            ),
+            features,
         )
         config = KeptConfig(hot_bytes=hot_bytes)
         self.table, self.catalogue_bytes, self._rng = VideoTable(), 0, np.random.default_rng(3)

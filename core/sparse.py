@@ -77,7 +77,7 @@ def whole(rows: Sequence[bytes | None]) -> list[bytes | None]:
 def unsqueeze_all(rows: Sequence[bytes]) -> list[bytes]:
     """The rows that `squeeze` was given, in order; those of one length at once. CorruptData where one is none."""
     head = rows[0][:5] if rows else b""
-    if head[:1] != _SPARSE or any(raw[:5] != head for raw in rows):
+    if len(rows) < 2 or head[:1] != _SPARSE or any(raw[:5] != head for raw in rows):
         return [unsqueeze(raw) for raw in rows]
     size = int.from_bytes(head[1:], "little")
     count = -(-size // _WORD)

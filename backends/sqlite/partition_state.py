@@ -3,7 +3,7 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from struct import Struct
@@ -35,20 +35,29 @@ _halves: Final = Struct("<qq").pack
 
 
 class SqlitePartitionState:
-    """The state of one partition in a SQLite file; `release` is called when it is closed.
+    """The state of one partition in a SQLite file; `left` is called when it is closed.
 
     Up to `waiting_bytes` of micro-batches wait in the file as they came, before their rows and event ids go to their
     tables together. They wait in the memory of the one who committed them: a file with several writers has none.
     """
 
     def __init__(
-        self, database: Database, keep_ms: int = 8 * _DAY_MS, lock: int | None = None, waiting_bytes: int = 0
+        self,
+        database: Database,
+        keep_ms: int = 8 * _DAY_MS,
+        lock: int | None = None,
+        waiting_bytes: int = 0,
+        left: "Callable[[SqlitePartitionState], None] | None" = None,
     ) -> None:
-        self._database, self._keep_ms, self._lock = database, keep_ms, lock
+        self._database, self._keep_ms, self._lock, self._left = database, keep_ms, lock, left
         database.create(_SCHEMA)
         found = database.rows("SELECT number, start_ms FROM generations ORDER BY number")
         self._generations: dict[int, int] = {int(number): int(start) for number, start in found}
         self._steps = Steps(database, waiting_bytes)
+
+    def bound(self, waiting_bytes: int) -> None:
+        """So much may wait from now on."""
+        self._steps.most_bytes = waiting_bytes
 
     def position(self) -> tuple[int, dict[int, int]]:
         """The offset that the state includes (0 at first), and its watermarks by source."""
@@ -177,16 +186,20 @@ class SqlitePartitionState:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        if self._left is not None:
+            self._left(self)
 
 
 class SqlitePartitionStates:
-    """The state files in a folder; a process that opens one has its lock until it closes it or ends."""
+    """The state files in a folder; a process that opens one has its lock until it closes it or ends. Those that it has
+    open divide `waiting_bytes` among them, in equal parts."""
 
     def __init__(
-        self, folder: Path, keep_ms: int = 8 * _DAY_MS, cache_bytes: int = 16 << 20, waiting_bytes: int = 8 << 20
+        self, folder: Path, keep_ms: int = 8 * _DAY_MS, cache_bytes: int = 16 << 20, waiting_bytes: int = 128 << 20
     ) -> None:
         self._folder, self._keep_ms = folder, keep_ms
         self._cache_bytes, self._waiting_bytes = cache_bytes, waiting_bytes
+        self._open: list[SqlitePartitionState] = []
 
     def offset(self, name: str) -> int:
         """The offset that the state includes, 0 where there is none."""
@@ -198,10 +211,21 @@ class SqlitePartitionStates:
         lock = self._locked(name)
         try:
             database = Database(self._file(name), durable=False, remedy=_REMEDY, cache_bytes=self._cache_bytes)
-            return SqlitePartitionState(database, self._keep_ms, lock, self._waiting_bytes)
+            state = SqlitePartitionState(database, self._keep_ms, lock, self._waiting_bytes, self._closed)
         except BaseException:
             os.close(lock)
             raise
+        self._open.append(state)
+        self._divide()
+        return state
+
+    def _closed(self, state: SqlitePartitionState) -> None:
+        self._open = [other for other in self._open if other is not state]
+        self._divide()
+
+    def _divide(self) -> None:
+        for state in self._open:
+            state.bound(self._waiting_bytes // len(self._open))
 
     def replace(self, name: str, copy: Path) -> None:
         """Put a copy in the place of a state that nobody has open; the copy is moved."""

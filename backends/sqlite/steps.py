@@ -31,18 +31,18 @@ _decoder = msgspec.msgpack.Decoder(Step)
 
 class Steps:
     """A step is one append to the file where its rows and ids would dirty a page each; a row that changes in several
-    steps goes into its table once. What waits is in memory too, up to `most_bytes`.
+    steps goes into its table once. What waits is in memory too, up to `most_bytes`, each row as it is now.
     """
 
     def __init__(self, database: Database, most_bytes: int) -> None:
-        self._database, self._most_bytes = database, most_bytes
+        self._database, self.most_bytes = database, most_bytes
         self.forget()
         for (raw,) in database.rows("SELECT step FROM steps ORDER BY number"):
             self.took(_decoder.decode(raw))
 
     def fits(self, step: Step) -> bool:
         """Whether one more may wait: there is room, and its event ids are of the same hour."""
-        if self._used_bytes + step.used_bytes > self._most_bytes:
+        if self._used_bytes + step.used_bytes > self.most_bytes:
             return False
         return not (self.ids and step.ids) or max(step.ids.values()) - next(iter(self.ids.values())) < _SPAN_MS
 
@@ -53,14 +53,15 @@ class Steps:
 
     def took(self, step: Step) -> None:
         """It is in the file for good."""
+        replaced = [self.rows[key][1] for key, _, _ in step.rows if key in self.rows]
         self.rows.update({key: (version, raw) for key, version, raw in step.rows})
         self.ids.update(step.ids)
-        self._used_bytes += step.used_bytes
+        self._used_bytes += step.used_bytes - sum(map(len, replaced)) - len(replaced) * _ROW_BYTES
 
     def folded(self, step: Step) -> Step:
         """All that waits and one more as one step; they leave the file."""
         rows = self.rows | {key: (version, raw) for key, version, raw in step.rows}
-        if self._used_bytes:
+        if self.rows or self.ids:
             self._database.execute("DELETE FROM steps")
         return Step([(key, version, raw) for key, (version, raw) in rows.items()], self.ids | step.ids)
 

@@ -22,7 +22,7 @@ class StageConfig(BaseModel):
     poll: int = Field(4_000, ge=1, description="most messages of one poll")
     wait_ms: int = Field(100, ge=0, description="how long a poll waits for messages, milliseconds")
     apart_s: float = Field(0.02, ge=0, description="least time between two micro-batches that are not full, seconds")
-    counts_apart_s: float = Field(0.25, ge=0, description="the same for counters, which no viewer waits for, seconds")
+    counts_apart_s: float = Field(1.0, ge=0, description="the same for counters, which no viewer waits for, seconds")
     backlog: int = Field(20_000, ge=1, description="most messages that wait in memory for a partition")
     commit_every_s: float = Field(1.0, ge=0, description="time between commits of the group's offsets, seconds")
     first_retry_s: float = Field(0.1, gt=0, description="first wait after an outage; it doubles, seconds")

@@ -15,7 +15,7 @@ from core.ports import Record
 from core.video_table import VideoTable, Vocabulary
 from features.columns import ON_AUTHOR, EventColumns, columns_of, labels_of
 from features.layout import OP
-from features.stream import parsing
+from features.stream import hashing, parsing
 from features.stream.soundness import all_sound
 
 _ID_BYTES = 16
@@ -116,9 +116,11 @@ class ParsedEvents:
 
     def hashes(self) -> list[bytes]:
         """The 16 bytes that stand for each event's id and viewer."""
-        raw, size = self.raw, _ID_BYTES
-        places = self.spans[:, [parsing.VIEWER_ID, parsing.EVENT_ID]].reshape(-1, 4).tolist()
-        return [blake2b(b"%b\0%b" % (raw[a:b], raw[c:d]), digest_size=size).digest() for a, b, c, d in places]
+        out = np.empty((len(self.offset), 2), np.uint64)
+        raw, spans = np.frombuffer(self.raw, np.uint8), np.ascontiguousarray(self.spans.transpose(1, 0, 2))
+        hashing.hashes(raw, spans[parsing.VIEWER_ID], spans[parsing.EVENT_ID], out)
+        hashed = out.tobytes()
+        return [hashed[at : at + _ID_BYTES] for at in range(0, len(hashed), _ID_BYTES)]
 
     def columns(self, table: VideoTable) -> tuple[EventColumns, list[str]]:
         """Ready for the kernels, and the viewers by row."""

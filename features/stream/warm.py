@@ -58,7 +58,7 @@ def warm_kernels() -> None:
             for number in range(viewers)
         ]
         read = parsed([Entry("", 0, at, "", encode(watch), 1) for at, watch in enumerate(watches, 1)])
-        assert read is not None
+        assert read is not None and len(read.hashes()) == viewers
         columns, _ = read.columns(table)
         traits, rows = present_traits(table, columns), np.zeros(viewers, VIEWER_DTYPE)
         apply_viewers(columns, rows, traits, 1)
