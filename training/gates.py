@@ -44,7 +44,7 @@ class GateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     auc_margin: float = Field(0.01, ge=0, description="AUC that a head may lose, beside one chance standard error")
-    logloss_margin: float = Field(0.02, ge=0, description="share by which a head's log loss may grow")
+    logloss_margin: float = Field(0.02, ge=0, description="share by which a head's log loss may grow, beside chance")
     ece_bound: float = Field(0.05, ge=0, description="largest calibration error of a head, unless the champion's is")
     recall_margin: float = Field(0.1, ge=0, le=1, description="share of the champion's recall@100 that may be lost")
     min_rows: int = Field(500, ge=1, description="fewest rows on which a bundle can replace another")
@@ -171,14 +171,22 @@ def head_gates(name: str, label: Array, ours: Array, theirs: Array, config: Gate
     if fewer == 0:
         return []
     worst, lost, area = (metric(label, theirs) for metric in (calibration_error, logloss, auc))
+    chance = 2 * _paired_error(label, ours, theirs)
     gates = [
         _at_most(f"{name}/ece", calibration_error(label, ours), max(config.ece_bound, worst), worst),
-        _at_most(f"{name}/logloss", logloss(label, ours), lost * (1 + config.logloss_margin), lost),
+        _at_most(f"{name}/logloss", logloss(label, ours), lost * (1 + config.logloss_margin) + chance, lost),
     ]
     if fewer >= config.min_positives:
         slack = config.auc_margin + 1 / math.sqrt(12 * fewer)
         gates.append(_at_least(f"{name}/auc", auc(label, ours), area - slack, area))
     return gates
+
+
+def _paired_error(label: Array, ours: Array, theirs: Array) -> float:
+    """The standard error of the difference of two log losses on the same rows: large where few positives decide it."""
+    ours, theirs = (np.clip(values, 1e-7, 1 - 1e-7) for values in (ours, theirs))
+    worse = np.where(label > 0, np.log(theirs / ours), np.log((1 - theirs) / (1 - ours)))
+    return float(worse.std() / math.sqrt(len(worse)))
 
 
 def _rows(fitted: "Fitted", champion: StoredBundle | None, config: GateConfig) -> tuple[Array, bool]:

@@ -146,3 +146,14 @@ def test_the_margins_of_a_head_are_those_of_the_configuration():
     assert flat == {"h/ece": True, "h/logloss": False, "h/auc": False}, "a constant is calibrated, and knows nothing"
     high = {gate.name: gate.passed for gate in head_gates("h", label, np.minimum(truth + 0.2, 1), truth, GateConfig())}
     assert (high["h/ece"], high["h/auc"]) == (False, True), "all too high, in the right order"
+
+
+def test_one_chance_event_of_a_rare_head_refuses_nobody_and_many_do():
+    # Two rows in 2,500 came about that the candidate gave half the chance: their log loss is a fifth higher, by chance.
+    label, theirs = np.zeros(2_500), np.full(2_500, 0.002)
+    label[:2] = 1
+    ours = np.where(label > 0, 0.001, 0.002)
+    gates = {gate.name: gate.passed for gate in head_gates("h", label, ours, theirs, GateConfig())}
+    assert gates == {"h/ece": True, "h/logloss": True}
+    often = {gate.name: gate.passed for gate in head_gates("h", *np.tile([label, ours, theirs], 100), GateConfig())}
+    assert not often["h/logloss"], "two hundred of them are no chance"
