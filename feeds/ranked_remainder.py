@@ -5,9 +5,10 @@ viewer now, so a like, a skip or a block drops it wherever it was told, and no m
 run again on what it holds, against the catalogue and the viewer as they are.
 """
 
+import asyncio
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from features.layout import LIKE_BIT, NEGATIVE_BIT, SKIP_BIT, STRONG_BIT
 from features.logged import viewer_read
 from features.state import state_of
 from feeds.exploration.thompson import NewVideoHydrator, ThompsonScorer
+from feeds.hydrate import Patience
 from feeds.reranking import BoostScorer, RulesHydrator
 from feeds.stages import CatalogueHydrator
 
@@ -60,7 +62,7 @@ class Signals(msgspec.Struct, frozen=True, array_like=True):
 def signals_of(query: Query, relations: Relations, reactions: Reactions) -> Signals:
     """Those of a viewer now."""
     groups = [sorted(group) for group in (relations.follows, relations.blocked, relations.blocked_by, relations.hidden)]
-    groups += [sorted(reactions.liked), sorted(reactions.saved), [query.region, query.language, query.device]]
+    groups += [sorted(reactions.liked), sorted(reactions.saved), [query.region, query.language]]
     state = state_of(query)[0]
     length = int(state["history_len"])
     bits = state["history_signal"][:length] & _STRONG
@@ -123,7 +125,8 @@ def _cut(surface: Surface) -> Surface:
 
 @dataclass(frozen=True, slots=True)
 class Remainders:
-    """The remainders of sessions; `versions` gives bundle and parameters, `looked_up` hears whether a page was cut.
+    """The remainders of sessions; `versions` gives bundle and parameters, `looked_up` hears whether a page was cut. The
+    cache is waited for `deadline_ms`, and hardly at all while it is late again and again.
 
     The key is `{viewer}:foryou:session`, so that it lies beside all that is the viewer's.
     """
@@ -133,6 +136,8 @@ class Remainders:
     versions: Callable[[], tuple[str, str]]
     config: RemainderConfig
     looked_up: Callable[[bool], None] = lambda found: None
+    deadline_ms: int = 100
+    patience: Patience = field(default_factory=Patience)
 
     async def cut(self, query: Query, surface: Surface, signals: Signals) -> tuple[Ranked, Array] | None:
         """A page of the session's remainder with what was read of the viewer when it was ranked; None where it has too
@@ -146,7 +151,7 @@ class Remainders:
 
     async def keep(self, query: Query, ranked: Tapped, page: Int32, signals: Signals) -> None:
         """Keep what ranked behind the rows of a page."""
-        if not ranked.tap.given or not self.config.videos:
+        if not ranked.tap.given or not self.config.videos or BoostScorer.name not in ranked.tap.given[-1].columns:
             return
         batch = _best(ranked.tap.given[-1], page, self.config)
         arrays = {f"column/{name}": column for name, column in batch.columns.items()}
@@ -171,15 +176,16 @@ class Remainders:
 
     async def _standing(self, query: Query, signals: Signals) -> tuple[CandidateBatch, Array] | None:
         try:
-            kept = _kept_in((await self.cache.get([_key(query)]))[0])
-            if kept is None:
-                return None
-            if kept.versions != self.versions() or not kept.signals.hold(signals):
-                await self.cache.delete([_key(query)])
-                return None
-        except Unavailable:
+            async with asyncio.timeout(self.patience.limit_s("foryou", self.deadline_ms / 1000)):
+                kept = _kept_in((await self.cache.get([_key(query)]))[0])
+                stands = kept is None or (kept.versions == self.versions() and kept.signals.hold(signals))
+                if not stands:
+                    await self.cache.delete([_key(query)])
+        except (Unavailable, TimeoutError):
+            self.patience.late("foryou")
             return None
-        return _batch_in(kept), _array(kept.arrays[_WHO])
+        self.patience.in_time("foryou")
+        return (_batch_in(kept), _array(kept.arrays[_WHO])) if kept is not None and stands else None
 
     def _page(self, query: Query, surface: Surface, batch: CandidateBatch) -> Ranked | None:
         if not self._enough(query, batch):

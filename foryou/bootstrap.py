@@ -81,6 +81,7 @@ class Product:
     trends: CountsSource = field(init=False)
     intake: EventIntake = field(init=False)
     rules: RulesFile = field(init=False)
+    shape: Callable[[Surface], Surface] = lambda surface: surface
     _surface: Surface | None = None
     _boards_at_ms: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -105,12 +106,16 @@ class Product:
         new, rules = new_videos(state, config, now), ActiveRules(self.rules.current(), state.table)
         sources = for_you_sources(self.bundle, state, config, now)
         sources = (*sources, NewVideoSource(new, config), PinnedSource(rules))
-        return for_you(sources, state.table, self.bundle, config, new, rules)
+        return self.shape(for_you(sources, state.table, self.bundle, config, new, rules))
 
     def take(self, bundle: Bundle) -> None:
         """Serve another bundle from the next request on; its words are in the state."""
         self.bundle, self._surface = bundle, None
         self.surface()
+
+    def reshape(self, shape: Callable[[Surface], Surface]) -> None:
+        """Serve a part of the surface, or another one made from it, from the next request on."""
+        self.shape, self._surface = shape, None
 
     async def page(self, viewer_id: str, *, page: int | None, limit: int, cursor: str | None, device: str) -> FeedPage:
         """One page of the For-You feed, after what other processes have put on the log."""

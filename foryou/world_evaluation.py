@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from foryou.catch_up import catch_up
 from foryou.importers.report import ImportStores
 from foryou.importers.world import import_world
 from foryou.stores import open_stores
+from foryou.world_arms import ARMS, Shape, as_it_is
 from foryou.world_learner import Learner
 from foryou.world_policy import ProductPolicy, WorldClock
 from simulation.judge import run
@@ -53,6 +54,20 @@ class SeedReport(msgspec.Struct, frozen=True, kw_only=True):
     missing_views: int
 
 
+class ArmReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy over all seeds: the gap closed with its interval, and what it did to the catalogue."""
+
+    arm: str
+    gap_closed: float
+    low: float
+    high: float
+    coverage: float
+    creator_gini: float
+    good_new_video_views: float
+    new_videos_hours: float
+    new_viewer_regret: float
+
+
 class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
     """Over all seeds: the gap closed with its 95% interval (seeds and viewers resampled), and of each day; how many
     bundles that were trained at a day's end came to be served."""
@@ -72,6 +87,7 @@ class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
     daily: list[float]
     increments: int
     seeds: list[SeedReport]
+    arms: list[ArmReport] = []
 
 
 def evaluate_world(
@@ -88,10 +104,12 @@ def evaluate_world(
     config: TrainConfig | None = None,
     parameters: ForYouConfig | None = None,
     incremental: bool = False,
+    arms: Sequence[str] = (),
 ) -> WorldReport:
     """Build, train and judge one world for each seed, each in a folder of its own under `home`; with `incremental`
-    the product learns on in the nights between judged days."""
+    the product learns on in the nights between judged days. `arms` are judged beside it (foryou.world_arms)."""
     policy, popularity, oracle, learned = [], [], [], 0
+    beside: dict[str, list[JudgeResult]] = {arm: [] for arm in arms}
     for number, seed in enumerate(seeds):
         folder = home / f"world-{law}-{seed}"
         world = World.build(seed, users, videos, law)
@@ -100,6 +118,10 @@ def evaluate_world(
         learner = Learner(config or TrainConfig(seed=seed), nights=days - 1) if incremental else None
         policy.append(judge_product(world, folder, viewers, days, seed, parameters, learner))
         learned += learner.served if learner else 0
+        for arm in arms:
+            chosen = ARMS[arm]
+            own = chosen.config(parameters)
+            beside[arm].append(judge_product(world, folder, viewers, days, seed, own, shape=chosen.shape))
         popularity.append(run(world, Popularity(), days, viewers, seed=seed))
         oracle.append(run(world, Oracle(), days, viewers, seed=seed))
         progress("judged worlds", number + 1, len(seeds))
@@ -124,6 +146,31 @@ def evaluate_world(
         daily=daily_gap(policy, popularity, oracle),
         increments=learned,
         seeds=reports,
+        arms=arm_reports({"product": policy, **beside, "popularity": popularity, "oracle": oracle}) if arms else [],
+    )
+
+
+def arm_reports(arms: Mapping[str, Sequence[JudgeResult]]) -> list[ArmReport]:
+    """A report of each policy between the runs "popularity" and "oracle"."""
+    low, high = arms["popularity"], arms["oracle"]
+    return [_arm_report(arm, runs, low, high) for arm, runs in arms.items()]
+
+
+def _arm_report(
+    arm: str, runs: Sequence[JudgeResult], low: Sequence[JudgeResult], high: Sequence[JudgeResult]
+) -> ArmReport:
+    closed = gap_closed(runs, low, high, np.random.default_rng(0))
+    pairs = zip(runs, high, strict=True)
+    return ArmReport(
+        arm=arm,
+        gap_closed=closed.mean,
+        low=closed.low,
+        high=closed.high,
+        coverage=float(np.mean([run.coverage for run in runs])),
+        creator_gini=float(np.mean([run.creator_gini for run in runs])),
+        good_new_video_views=float(np.mean([run.good_new_video_views for run in runs])),
+        new_videos_hours=float(np.mean([run.new_videos.hours for run in runs])),
+        new_viewer_regret=float(np.mean([regret_of_new_viewers(run, best) for run, best in pairs])),
     )
 
 
@@ -185,6 +232,7 @@ def judge_product(
     seed: int,
     parameters: ForYouConfig | None = None,
     learner: Learner | None = None,
+    shape: Shape = as_it_is,
 ) -> JudgeResult:
     """The product's own feed, on a copy of its home, over the days after the history; a learner trains in the nights
     between."""
@@ -197,6 +245,7 @@ def judge_product(
     # The world's clock stands while a page is ranked: none comes too late.
     settings = Settings(home=judged, full_slate_share=0.0, request_deadline_ms=600_000)
     product = loop.run_until_complete(open_product(settings, clock, parameters, stores=stores))
+    product.reshape(shape)
     try:
         return run(world, ProductPolicy(product, clock, loop, learner), days, viewers, seed=seed)
     finally:

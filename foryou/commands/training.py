@@ -119,6 +119,7 @@ def evaluate(
     incremental: Annotated[
         bool, typer.Option("--incremental", help="With --world: the product learns on at the end of each day.")
     ] = False,
+    arms: Annotated[bool, typer.Option("--arms", help="With --world: judge parts of the product beside it.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -136,6 +137,7 @@ def evaluate(
     with Steps() as steps:
         if world:
             from foryou.commands.world import known_law
+            from foryou.world_arms import ARMS
             from foryou.world_evaluation import evaluate_world
 
             numbers = range(seed, seed + seeds)
@@ -149,6 +151,7 @@ def evaluate(
                 days=days,
                 law=known_law(law),
                 incremental=incremental,
+                arms=tuple(ARMS) if arms else (),
                 progress=steps,
             )
         else:
@@ -439,3 +442,8 @@ def _show_world(report: "WorldReport") -> None:
         f" {report.popularity:.4f}, the product {report.policy:.4f}, oracle {report.oracle:.4f}"
     )
     print("gap closed by day: " + ", ".join(f"{gap:.4f}" for gap in report.daily))
+    if report.arms:
+        arms = [msgspec.to_builtins(arm) for arm in report.arms]
+        columns = [f">{name.replace('_', ' ')}" for name in list(arms[0])[1:]]
+        show_table("The product, parts of it, and what it is judged between", ("arm", *columns),
+                   [tuple(arm.values()) for arm in arms])  # fmt: skip
