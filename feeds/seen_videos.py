@@ -84,7 +84,8 @@ NOTHING_SEEN: Final = Seen([], np.zeros(0, np.int32))
 
 @dataclass(slots=True)
 class SeenVideos:
-    """Reads it; `looked_up` is told whether all filters that a reading needed were at hand or in the cache."""
+    """Reads it; the cache is waited for `deadline_ms`, after which the history must do. `looked_up` is told whether all
+    filters that a reading needed were at hand or in the cache."""
 
     history: HistoryStore
     cache: Bytes
@@ -93,6 +94,7 @@ class SeenVideos:
     config: SeenConfig
     later: Callable[[Awaitable[None]], None]
     looked_up: Callable[[bool], None] = lambda found: None
+    deadline_ms: int = 50
     _known: OrderedDict[str, _Known] = field(default_factory=OrderedDict)
     _hashes: Array = field(default_factory=lambda: np.zeros(0, np.uint64))
 
@@ -154,9 +156,10 @@ class SeenVideos:
         return float(1 - (1 - self.config.false_positives) ** (1 / months))
 
     async def _cached(self, viewer_id: str, numbers: list[int]) -> dict[int, Month]:
+        keys = [_key(viewer_id, at) for at in numbers]
         try:
-            raws = await self.cache.get([_key(viewer_id, at) for at in numbers])
-        except Unavailable:
+            raws = await asyncio.wait_for(self.cache.get(keys), self.deadline_ms / 1000)
+        except (Unavailable, TimeoutError):
             return {}
         found = {at: _month_in(raw) for at, raw in zip(numbers, raws, strict=True)}
         return {at: month for at, month in found.items() if month is not None}

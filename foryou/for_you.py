@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def seen_videos(p: "Product", kept: Bytes) -> SeenVideos:
     """What viewers have seen, with filters in the cache."""
     looked_up = partial(p.metrics.looked_up, "seen")
-    seen = SeenVideos(p.stores.history, kept, p.state.table, p.clock, SeenConfig(), p.later, looked_up)
+    deadline_ms = p.settings.hydrate_deadline_ms // 3
+    seen = SeenVideos(p.stores.history, kept, p.state.table, p.clock, SeenConfig(), p.later, looked_up, deadline_ms)
     seen.hash_catalogue()
     return seen
 
@@ -63,4 +64,5 @@ def _remainders(p: "Product", kept: Bytes) -> Remainders:
         return p.bundle.manifest.bundle_id, p.config.parameter_hash
 
     looked_up = partial(p.metrics.looked_up, "foryou")
-    return Remainders(kept, Engine(on_outage=p.metrics.outage), versions, RemainderConfig(), looked_up)
+    engine, deadline_ms = Engine(on_outage=p.metrics.outage), p.settings.hydrate_deadline_ms // 3
+    return Remainders(kept, engine, versions, RemainderConfig(), looked_up, deadline_ms)

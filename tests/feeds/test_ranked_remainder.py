@@ -140,6 +140,26 @@ def test_a_cache_that_is_away_or_holds_garbage_costs_the_page_a_ranking(cluster)
     assert len(ids(a.page())) == 5
 
 
+def test_a_cache_that_never_answers_costs_a_page_its_deadline_and_then_hardly_anything(cluster):
+    a, _ = cluster.both
+    waits = []
+
+    class Hanging:
+        async def get(self, keys):
+            began = asyncio.get_running_loop().time()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                waits.append(asyncio.get_running_loop().time() - began)
+
+        async def set(self, values, ttl_ms):
+            return None
+
+    object.__setattr__(a.parts.remainders, "cache", Hanging())
+    assert [len(ids(a.page())) for _ in range(6)] == [5] * 6
+    assert min(waits[:3]) > 0.09 > 2 * min(waits[3:])  # of which one a second is waited for to see whether it is well
+
+
 def test_a_page_that_is_kept_in_full_is_ranked(tmp_path):
     cluster = Cutting(tmp_path)
     a, _ = cluster.both
