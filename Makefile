@@ -5,7 +5,8 @@ HOME_DIR ?= .foryou$(if $(DATA),-$(notdir $(patsubst %/,%,$(DATA))))
 PORT ?= 8000
 DATA ?=
 PYTHON ?=
-WORKERS ?= 2
+# more than two cores need: tests of real servers wait for much of their time
+WORKERS ?= 3
 
 # Every process of a test or a stack would compile all that it imports again where this is set.
 export PYTHONDONTWRITEBYTECODE =
@@ -13,6 +14,7 @@ export PYTHONDONTWRITEBYTECODE =
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 PACKAGES = $(filter-out tests,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 USABLE := 'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))'
 BENCHMARKS = $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))
@@ -30,7 +32,7 @@ install: $(INSTALLED)  ## create .venv and install everything into it, at the ve
 demo: $(INSTALLED)  ## build a world, train on it and serve it on PORT
 	$(BIN)/foryou demo --home $(HOME_DIR) --port $(PORT) $(if $(DATA),--data $(DATA))
 
-test: $(INSTALLED)  ## run the whole suite
+test: $(INSTALLED) $(COMPILED)  ## run the whole suite
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=25
 
 lint: $(INSTALLED)  ## check style, types and the layers
@@ -69,4 +71,12 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	fi; \
 	echo "installing foryou and its dependencies (some minutes the first time)"; \
 	"$$uv" pip install --python $(BIN)/python -c constraints.txt -b constraints.txt -e '.[all,dev]'
+	@touch $@
+
+# Kernels are compiled on their first use and kept: else each process of the suite would compile them for itself.
+$(COMPILED): $(INSTALLED)
+	@echo "compiling kernels (a minute or two the first time)"; \
+	home=$$(mktemp -d) || exit 1; trap 'rm -rf "$$home"' EXIT; export FORYOU_MLFLOW=off OMP_NUM_THREADS=1; \
+	$(BIN)/python -c 'from features.stream.warm import warm_kernels; warm_kernels()' & \
+	$(BIN)/foryou demo --no-serve --home "$$home/home" --viewers 150 --videos 600 --impressions 6000 >/dev/null 2>&1; wait
 	@touch $@

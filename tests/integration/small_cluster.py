@@ -10,6 +10,7 @@ import redis
 
 from backends.redis.keys import row_keys
 from core.errors import ForyouError
+from core.sparse import whole
 from features.layout import VIEWER_DTYPE
 from features.packed import record_of
 from tests.integration import servers
@@ -74,7 +75,7 @@ class SmallCluster(TrainedCluster):
 
     def row(self, viewer):
         """The viewer's row in Redis, None where there is none."""
-        raw = self.redis.get(self.row_key(viewer))
+        [raw] = whole([self.redis.get(self.row_key(viewer))])
         return None if raw is None else record_of(raw, VIEWER_DTYPE)
 
     def watched(self, viewer):

@@ -40,6 +40,8 @@ def test_a_page_has_the_documented_shape(edge):
         "has_more": True,
         "cursor": "next",
         "slate_id": "s1",
+        "all_seen": False,
+        "preload_next_at": None,
         "degraded": [],
         "made_up": ["user.username"],
     }
