@@ -184,7 +184,7 @@ class ForYouFeed:
         record = facts.record if facts.record is not None else p.state.new_viewer(None)
         if facts.profile is not None:
             p.state.set_profile(record, facts.profile)
-        record = counted(record, facts.told, p.state, now)
+        record = counted(record, facts.told, p.state, now, p.applied_offset())
         seen = (facts.seen.rows, self._rows(facts.seen.recent), self._watched(record, now))
         seed = session.seed(number)
         share = p.settings.full_slate_share

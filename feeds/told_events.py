@@ -63,10 +63,15 @@ def _record_in(member: str) -> Record | None:
         return None
 
 
-def counted(row: Array, told: Sequence[Record], state: FeatureState, now_ms: int) -> Array:
-    """The viewer's row [1] VIEWER_DTYPE with what it does not include yet; the same object where that is nothing."""
+def counted(row: Array, told: Sequence[Record], state: FeatureState, now_ms: int, catalogue_offset: int = 0) -> Array:
+    """The viewer's row [1] VIEWER_DTYPE with what it does not include yet; the same object where that is nothing, or
+    could differ from what a worker will make of it.
+
+    A worker counts an event by the catalogue that its replica had, whose offset the event carries; we have the one up
+    to `catalogue_offset` alone. And where as much was told as is kept, what came before may be missing.
+    """
     news = [record for record in told if record.offset > int(row["version"][0])]
-    if not news:
+    if not news or len(news) >= _MOST or any(r.event.catalogue_offset not in (0, catalogue_offset) for r in news):
         return row
     columns = columns_of(news, state.table, {news[0].event.viewer_id: 0}, Vocabulary())
     counted_in = row.copy()

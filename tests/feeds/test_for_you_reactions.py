@@ -5,6 +5,7 @@ Videos are of eight kinds (their number's rest by 8) and worth less the higher t
 
 import asyncio
 
+import msgspec
 import pytest
 
 from core.events import Follow, HideAuthor, Like, NotInterested, Save, Unfollow, UnhideAuthor, Unlike, Unsave, Watch
@@ -114,6 +115,17 @@ def test_what_is_counted_into_a_copy_equals_what_the_worker_will_write(cluster):
     for name in set(VIEWER_DTYPE.names) - {"applied_us", "checksum", "schema"}:
         assert mine[name].tobytes() == theirs[name].tobytes(), name
     assert counted(theirs, told, cluster.state, cluster.now_ms) is theirs
+
+
+def test_what_a_worker_could_count_otherwise_is_left_to_it(cluster):
+    """By another catalogue a video may have another topic; where as much was told as is kept, something may be missing."""
+    row = cluster.state.new_viewer(None)
+    like = Like(event_id="l", viewer_id="ann", video_id="v0", time_ms=NOW_MS, catalogue_offset=5)
+    assert counted(row, [Record(7, like)], cluster.state, cluster.now_ms, 5)["version"][0] == 7
+    assert counted(row, [Record(7, like)], cluster.state, cluster.now_ms, 6) is row
+    many = [Record(7 + at, msgspec.structs.replace(like, event_id=f"l{at}")) for at in range(500)]
+    assert counted(row, many, cluster.state, cluster.now_ms, 5) is row
+    assert counted(row, many[1:], cluster.state, cluster.now_ms, 5)["version"][0] == 506
 
 
 def test_an_event_that_stands_twice_on_the_log_is_told_once(cluster):
