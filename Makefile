@@ -5,8 +5,7 @@ HOME_DIR ?= .foryou$(if $(DATA),-$(notdir $(patsubst %/,%,$(DATA))))
 PORT ?= 8000
 DATA ?=
 PYTHON ?=
-# more than two cores need: tests of real servers wait for much of their time
-WORKERS ?= 3
+WORKERS ?= 2
 
 # Every process of a test or a stack would compile all that it imports again where this is set.
 export PYTHONDONTWRITEBYTECODE =

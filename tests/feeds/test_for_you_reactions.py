@@ -118,7 +118,7 @@ def test_what_is_counted_into_a_copy_equals_what_the_worker_will_write(cluster):
 
 
 def test_what_a_worker_could_count_otherwise_is_left_to_it(cluster):
-    """By another catalogue a video may have another topic; where as much was told as is kept, something may be missing."""
+    """By another catalogue a video may have another topic; where as much was told as is kept, some may be missing."""
     row = cluster.state.new_viewer(None)
     like = Like(event_id="l", viewer_id="ann", video_id="v0", time_ms=NOW_MS, catalogue_offset=5)
     assert counted(row, [Record(7, like)], cluster.state, cluster.now_ms, 5)["version"][0] == 7
