@@ -1,5 +1,6 @@
 """Features at serving: one fused read of raw state for a query and many candidates, then the shared definitions."""
 
+import time
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,8 @@ from features.raw import Blocks
 from features.state import FeatureState, empty_blocks, state_of, viewer_arrays
 
 _VERSIONS: Final = ("video_version", "author_version", "trend_version")
-_TRIES: Final = 4
+_TRIES: Final = 20
+_PAUSE_S: Final = 0.001  # a writer that was put aside in the middle of its rows gets a processor meanwhile
 
 
 class OnlineFeatures:
@@ -46,6 +48,7 @@ class OnlineFeatures:
             read = again
             if steady:
                 break
+            time.sleep(_PAUSE_S)
         reading = self.reading(query, rows, blocks)
         read["surface"], read["follows"] = reading.surface[0], reading.follows
         return matrix(reading, out), read
