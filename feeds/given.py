@@ -1,13 +1,14 @@
 """A surface for rows that are given in order: the filters of another surface, and the first of what they leave."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from core.arrays import Array, Int32
 from core.batch import CandidateBatch
 from core.query import Query
-from core.stages import Selection, Source, Step, Surface
+from core.stages import Selection, Source, Step, Surface, kind_of
 
 
 class GivenSource:
@@ -59,6 +60,11 @@ def given(surface: Surface, name: str, rows: Int32, steps: tuple[Step, ...], mos
     """A surface of the given rows in their order, after these steps of `surface`, none of which is a selector."""
     sources: tuple[Source, ...] = (*map(_held, surface.sources), GivenSource(name, rows, most))
     return Surface(surface.name, sources, (PlaceHydrator(), *steps, PlaceSelector(name)))
+
+
+def filters_and(surface: Surface, *hydrators: type[Any]) -> tuple[Step, ...]:
+    """The surface's filters and its hydrators of these kinds, in its order."""
+    return tuple(step for step in surface.steps if kind_of(step) == "filter" or isinstance(step, hydrators))
 
 
 def _held(source: Source) -> NoSource:

@@ -22,8 +22,8 @@ from core.arrays import Int32
 from core.engine import Engine, Ranked, TooLate
 from core.errors import Unavailable
 from core.query import Query
-from core.stages import Step, Surface, kind_of
-from feeds.given import given
+from core.stages import Surface
+from feeds.given import filters_and, given
 from feeds.hydrate import Patience
 from feeds.stages import CatalogueHydrator
 
@@ -81,7 +81,7 @@ class Ladder:
     async def _lower(self, rung: Rung, query: Query, surface: Surface, until_ns: int) -> tuple[Query, Surface, Ranked]:
         """The rung's page, which says where it comes from."""
         rows = await self._rows(rung, query, until_ns)
-        lower = given(surface, rung.name, rows, _sure_steps(surface))
+        lower = given(surface, rung.name, rows, filters_and(surface, CatalogueHydrator))  # nothing that asks a model
         ranked = self.engine.execute(lower, query)
         ranked.trace.degraded.append(rung.name)
         if len(ranked.batch):
@@ -118,11 +118,6 @@ class Ladder:
             return _NONE
         self.patience.in_time(rung.name)
         return rows
-
-
-def _sure_steps(surface: Surface) -> tuple[Step, ...]:
-    """The surface's filters and the columns that they need: nothing that asks a model."""
-    return tuple(step for step in surface.steps if kind_of(step) == "filter" or isinstance(step, CatalogueHydrator))
 
 
 def _unseen(query: Query) -> Query:

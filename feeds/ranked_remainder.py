@@ -24,11 +24,12 @@ from core.engine import Engine, Ranked
 from core.errors import Unavailable
 from core.ports import Bytes
 from core.query import Query
-from core.stages import Selection, Selector, Step, Surface, kind_of
+from core.stages import Selection, Selector, Surface, kind_of
 from features.layout import LIKE_BIT, NEGATIVE_BIT, SKIP_BIT, STRONG_BIT
 from features.logged import viewer_read
 from features.state import state_of
 from feeds.exploration.thompson import NewVideoHydrator, ThompsonScorer
+from feeds.given import filters_and
 from feeds.hydrate import Patience
 from feeds.reranking import BoostScorer, RulesHydrator
 from feeds.stages import CatalogueHydrator
@@ -115,11 +116,7 @@ def _first_selector(surface: Surface) -> int:
 def _cut(surface: Surface) -> Surface:
     """What runs on a remainder: the columns that change by themselves, the filters, and the selectors of the page."""
     at = _first_selector(surface)
-    again: tuple[Step, ...] = tuple(
-        step
-        for step in surface.steps[:at]
-        if kind_of(step) == "filter" or isinstance(step, CatalogueHydrator | RulesHydrator | NewVideoHydrator)
-    )
+    again = filters_and(surface, CatalogueHydrator, RulesHydrator, NewVideoHydrator)
     return Surface(surface.name, surface.sources, (*again, *surface.steps[at:]))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from core.batch import CandidateBatch
 from core.query import Query
-from core.stages import Selection, Step, Surface, kind_of
+from core.stages import Selection, Surface
 from feeds.config import ForYouConfig
+from feeds.given import filters_and
 from feeds.stages import CatalogueHydrator, TowerHydrator
 
 Shape = Callable[[Surface], Surface]
@@ -36,11 +37,7 @@ class Arm:
 
 def two_tower_alone(surface: Surface) -> Surface:
     """The index of the two towers, the filters, and the order of their inner products."""
-    steps: tuple[Step, ...] = tuple(
-        step
-        for step in surface.steps
-        if kind_of(step) == "filter" or isinstance(step, CatalogueHydrator | TowerHydrator)
-    )
+    steps = filters_and(surface, CatalogueHydrator, TowerHydrator)
     sources = tuple(source for source in surface.sources if source.name == TWO_TOWER)
     return Surface(surface.name, sources, (*steps, TowerSelector()))
 
