@@ -60,6 +60,7 @@ class ForYouParts:
     rungs: Sequence[Rung] = ()
     answered: Callable[[str], None] = lambda rung: None
     failed: Callable[[str], None] = lambda rung: None
+    drawn: Callable[[str, int], None] = lambda policy, places: None
     remainders: Remainders | None = None
     active: Watching | None = None
 
@@ -142,6 +143,8 @@ class ForYouFeed:
         """The slate of what was chosen, durable; what explains it follows, where it was scored."""
         slate = self._slate(query, surface, ranked, facts)
         await self._p.readers.slates.append(slate)
+        if slate.policy:
+            self._p.drawn(slate.policy, len(slate.drawn))
         if self._p.active is not None:
             self._p.later(self._p.active.note(query.viewer_id))
         if scored:

@@ -51,6 +51,7 @@ def for_you_feed(p: "Product", readers: Readers, kept: Bytes) -> ForYouFeed:
             rungs=[Rung("cached", remainders.rows), Rung("trending", partial(trending_rows, p))],
             answered=p.metrics.rung,
             failed=p.metrics.rung_failed,
+            drawn=p.metrics.drawn,
             remainders=remainders,
             active=stores.watching,
         )

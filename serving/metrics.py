@@ -72,6 +72,19 @@ class Metrics:
             registry=registry,
         )
 
+        self._drawn_pages = Counter(
+            "foryou_drawn_pages",
+            "For-You pages with drawn places, by policy: slots, or plackett_luce, which draws the whole page.",
+            ("policy",),
+            registry=registry,
+        )
+        self._drawn_places = Counter(
+            "foryou_drawn_places",
+            "Places of For-You pages that were drawn, by policy.",
+            ("policy",),
+            registry=registry,
+        )
+
         self._breakers = Gauge(
             "foryou_breaker_open",
             "1 while a part that was late several times is hardly waited for.",
@@ -102,6 +115,11 @@ class Metrics:
     def rung_failed(self, name: str) -> None:
         """Count one time that a rung did not answer."""
         self._rungs_failed.labels(name).inc()
+
+    def drawn(self, policy: str, places: int) -> None:
+        """Count one For-You page of which so many places were drawn."""
+        self._drawn_pages.labels(policy).inc()
+        self._drawn_places.labels(policy).inc(places)
 
     def breaker(self, part: str, opened: bool) -> None:
         """Keep whether the part's circuit breaker is open."""

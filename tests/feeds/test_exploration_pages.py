@@ -214,3 +214,13 @@ def test_the_last_stage_alone_leaves_a_page_as_it_is_where_nothing_is_drawn(toy)
     ranked = Exploring(toy, exploration_every=0).ranked(limit=5)
     assert rows(ranked) == [0, 1, 2, 3, 4]
     assert isinstance(Exploring(toy).surface.steps[-1], ExplorationSelector)
+
+
+def test_the_places_that_are_drawn_are_counted_and_so_are_whole_random_pages(tmp_path):
+    counted = []
+    toy = ToyFeed(tmp_path, parts={"drawn": lambda *counts: counted.append(counts)})
+    for replaced in ({"exploration_every": 0}, {}, {"random_share": 1.0}):
+        toy.surface = Exploring(toy, **replaced).surface
+        toy.page(limit=10)
+    toy.page(page=1, limit=10)  # again: it was drawn once
+    assert counted == [(SLOTS, 1), (PLACKETT_LUCE, 10)]

@@ -42,6 +42,20 @@ def test_metrics_count_requests_by_route_and_degraded_parts_and_events(edge):
         assert line in text
 
 
+def test_drawn_pages_and_their_places_are_counted_by_policy():
+    metrics = Metrics(CollectorRegistry())
+    for policy, places in (("slots", 2), ("slots", 1), ("plackett_luce", 20)):
+        metrics.drawn(policy, places)
+    text = metrics.exposition().decode()
+    for line in (
+        'foryou_drawn_pages_total{policy="slots"} 2.0',
+        'foryou_drawn_places_total{policy="slots"} 3.0',
+        'foryou_drawn_pages_total{policy="plackett_luce"} 1.0',
+        'foryou_drawn_places_total{policy="plackett_luce"} 20.0',
+    ):
+        assert line in text
+
+
 def test_an_unknown_path_or_method_has_the_same_error_shape(edge):
     assert edge.client.get("/no/such").json()["error"]["code"] == "not_found"
     wrong = edge.client.post(FEED)
