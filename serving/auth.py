@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,12 +66,8 @@ class DevKeys:
 
     @classmethod
     def _from_private(cls, private_pem: bytes) -> "DevKeys":
-        key = serialization.load_pem_private_key(private_pem, password=None)
-        if not isinstance(key, rsa.RSAPrivateKey):
-            raise ValueError("it is no RSA key")
-        public_pem = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        public = _signing_key(private_pem).public_key()
+        public_pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         return cls(private_pem, public_pem)
 
     def issue(self, viewer_id: str, *, ttl_s: int, clock: Clock, role: str = VIEWER) -> str:
@@ -81,7 +78,16 @@ class DevKeys:
             raise InputError(f"The role is '{VIEWER}' or '{OPERATOR}', not '{role}'.")
         now_s = clock() // 1000
         claims = {"sub": viewer_id, "role": role, "iat": now_s, "exp": now_s + ttl_s}
-        return jwt.encode(claims | {"iss": PARTY, "aud": PARTY}, self.private_key, ALGORITHM)
+        return jwt.encode(claims | {"iss": PARTY, "aud": PARTY}, _signing_key(self.private_key), ALGORITHM)
+
+
+@lru_cache(maxsize=8)
+def _signing_key(private_pem: bytes) -> rsa.RSAPrivateKey:
+    """The key of a PEM; kept, because reading one checks its primes and takes a hundred times as long as signing."""
+    key = serialization.load_pem_private_key(private_pem, password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("it is no RSA key")
+    return key
 
 
 def _new_private_key() -> bytes:
