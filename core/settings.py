@@ -16,6 +16,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".foryou"), description="folder that holds everything a run writes")
     host: str = Field("127.0.0.1", description="address to serve on")
     port: int = Field(8000, ge=0, le=65535, description="port to serve on")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="port on which a stream worker answers GET /metrics; 0: none"
+    )
     threads: int = Field(2, ge=1, description="threads for training")
     token_ttl_s: int = Field(900, ge=1, description="life of an access token, seconds")
     demo_token_ttl_s: int = Field(86_400, ge=1, description="life of a token printed by the command line, seconds")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from core.clock import Clock, system_clock
@@ -17,7 +17,7 @@ from features.stream.lane import PartitionWork, Reject, StageMetrics
 from features.stream.loop import StageConfig, StageLoop
 from features.stream.soundness import unsound
 from feeds.active_users import ActiveUsers
-from feeds.fanout import Fanout
+from feeds.fanout import Fanout, TierMetrics
 
 _log = logging.getLogger(__name__)
 _ASK_EVERY_S: Final = 30.0
@@ -54,14 +54,22 @@ class FanoutWork:
         """Nothing is held."""
 
 
-def pushes(log: MessageLog, fanout: Fanout, config: StageConfig) -> StageLoop:
+class PushLoop(StageLoop):
+    """A stage loop that also tells what was done for each tier."""
+
+    tiers: Mapping[str, TierMetrics]
+
+
+def pushes(log: MessageLog, fanout: Fanout, config: StageConfig) -> PushLoop:
     """video.processed -> inboxes and feed.update."""
     metrics = StageMetrics()
 
     def work(partition: int) -> PartitionWork:
         return FanoutWork(partition, fanout, metrics)
 
-    return StageLoop(log, "fanout", VIDEO_PROCESSED, work, metrics, config)
+    loop = PushLoop(log, "fanout", VIDEO_PROCESSED, work, metrics, config)
+    loop.tiers = fanout.metrics
+    return loop
 
 
 def unfollows(log: MessageLog, tables: Tables, inboxes: Inboxes, config: StageConfig) -> StageLoop:

@@ -52,6 +52,7 @@ from foryou.live import Live
 from foryou.patience import patiently
 from foryou.pour import pour
 from foryou.stores import LOG_FILE, Stores
+from foryou.worker_metrics import told_on_a_port
 from training.progress import Progress
 
 CATALOGUE_FILE: Final = "catalogue.db"
@@ -131,8 +132,9 @@ class Cluster:
     async def work(self, roles: Sequence[str], stop: asyncio.Event, tell: Callable[[str], None]) -> None:
         """Work on the stream in these roles (all where none is named) until told to stop."""
         worker = worker_of(self, roles)
-        tell(f"The worker is ready: {', '.join(worker.roles)}; Ctrl-C ends it.")
-        await run_until(worker, stop)
+        with told_on_a_port(worker, self.settings):
+            tell(f"The worker is ready: {', '.join(worker.roles)}; Ctrl-C ends it.")
+            await run_until(worker, stop)
 
     def _import_log(self) -> EventLog:
         return SqliteEventLog(self._file(LOG_FILE))
