@@ -6,6 +6,7 @@ import signal
 import sys
 
 from benchmarks._stream_setup import Parts
+from core.event_loop import run
 from core.settings import Settings
 
 
@@ -18,4 +19,4 @@ async def work(settings: Settings) -> None:
     await parts.close()
 
 
-asyncio.run(work(Settings(**json.loads(sys.argv[1]))))
+run(work(Settings(**json.loads(sys.argv[1]))))

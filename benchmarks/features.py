@@ -1,6 +1,5 @@
 """Reading features: packed rows and the mapped table against Feast's own Redis online store, on one Redis."""
 
-import asyncio
 import json
 import os
 import platform
@@ -26,6 +25,7 @@ from feast import FeatureStore
 from backends.redis.feature_store import RedisFeatureStore
 from benchmarks._features_setup import FEATURES, ROWS, VIDEOS, VIEWERS, Rows, make, open_feast, open_ours
 from core.arrays import Array, Float32
+from core.event_loop import run
 from deploy.stack import Stack
 from features.feast_fields import ENTITIES
 from features.feast_offline import packed_rows
@@ -117,10 +117,10 @@ async def interleaved(variants: dict[str, Run]) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in variants}
     end = time.perf_counter() + BUDGET_S
     for turn in range(ROUNDS):
-        for name, run in variants.items():
+        for name, read in variants.items():
             for again in range(1 if "feast" in name else OURS_EACH):
                 start = time.perf_counter()
-                await run(turn + again)
+                await read(turn + again)
                 times[name].append(1e3 * (time.perf_counter() - start))
         if time.perf_counter() > end:
             break
@@ -175,7 +175,7 @@ def main() -> None:
         stack = Stack(folder / "stack")
         try:
             url = stack.up(["redis"]).redis
-            times = asyncio.run(measure(url, folder))
+            times = run(measure(url, folder))
         finally:
             stack.remove()
     report(times)

@@ -41,6 +41,7 @@ from benchmarks._stream_setup import (
     until_applied,
     until_counted,
 )
+from core.event_loop import run
 from core.settings import Settings
 from core.topics import COUNTS, USER_INTERACTION
 from features.layout import VIEWER_DTYPE
@@ -60,7 +61,7 @@ def main() -> None:
     options = _options()
     if options.part:
         settings = Settings(**json.loads(options.settings))
-        print(json.dumps(asyncio.run(PARTS[options.part](settings, options.number))))
+        print(json.dumps(run(PARTS[options.part](settings, options.number))))
         return
     with servers() as addresses, tempfile.TemporaryDirectory() as folder:
         settings = settings_of(addresses, Path(folder) / "home")

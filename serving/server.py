@@ -5,7 +5,6 @@ an app object in place. granian would start workers that import the app anew, ea
 the index and its own applier of events.
 """
 
-import asyncio
 import signal
 import socket
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from core.errors import ConfigError
+from core.event_loop import run
 from core.settings import Settings
 
 GRACE_S: Final = 10
@@ -41,7 +41,7 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket | None = Non
 
     Give a `listener` from `bind` to find out that the port is in use before the app is built.
     """
-    asyncio.run(serve_here(app, settings, listener))
+    run(serve_here(app, settings, listener))
 
 
 async def serve_here(app: FastAPI, settings: Settings, listener: socket.socket | None = None) -> None:

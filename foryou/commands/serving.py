@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from core.event_loop import run
 from foryou.commands.home import HomeOption, require_log, settings_of
 from foryou.console import Steps, note
 
@@ -47,7 +48,7 @@ def serve(
 def serve_home(settings: "Settings", listener: socket.socket) -> None:
     """Answer on the listener until told to stop, then let go of the stores."""
     with listener:
-        asyncio.run(_serve_here(settings, listener))
+        run(_serve_here(settings, listener))
 
 
 async def _serve_here(settings: "Settings", listener: socket.socket) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from core.errors import ConfigError
+from core.event_loop import run
 from foryou.commands.home import HomeOption, settings_of
 from foryou.console import note
 
@@ -45,7 +46,7 @@ def features(
 
     Example: foryou work features --role viewers --role counters
     """
-    asyncio.run(_work(_of_a_cluster(settings_of(home=home)), tuple(role or ())))
+    run(_work(_of_a_cluster(settings_of(home=home)), tuple(role or ())))
 
 
 def trending(home: HomeOption = None) -> None:
@@ -53,7 +54,7 @@ def trending(home: HomeOption = None) -> None:
 
     Example: foryou work trending
     """
-    asyncio.run(_work(_of_a_cluster(settings_of(home=home)), ("trending",)))
+    run(_work(_of_a_cluster(settings_of(home=home)), ("trending",)))
 
 
 def fanout(home: HomeOption = None) -> None:
@@ -63,7 +64,7 @@ def fanout(home: HomeOption = None) -> None:
     """
     from foryou.cluster_work import FANOUT
 
-    asyncio.run(_work(_of_a_cluster(settings_of(home=home)), FANOUT))
+    run(_work(_of_a_cluster(settings_of(home=home)), FANOUT))
 
 
 def precompute(
@@ -74,7 +75,7 @@ def precompute(
 
     Example: foryou work precompute --share 0.25
     """
-    asyncio.run(_ahead(_of_a_cluster(settings_of(home=home)), share))
+    run(_ahead(_of_a_cluster(settings_of(home=home)), share))
 
 
 async def _ahead(settings: "Settings", share: float) -> None:
