@@ -3,10 +3,6 @@
 Imports Feast, which serving does not install; nothing on the path of a request imports this module.
 """
 
-# isort: off
-import prometheus_client  # noqa: F401 - first: Feast would switch the whole process to its own files of metrics
-# isort: on
-
 import warnings
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,14 +11,23 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import yaml
-from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, PushSource, ValueType
-from feast import types as T
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from core.errors import CorruptData
 from core.settings import Settings
 from features.definitions import FEATURES, schema_hash
 from features.feast_fields import CLOCK, ENTITIES, EntityRows, RawField
+from features.feast_import import (
+    Entity,
+    FeatureService,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    PushSource,
+    ValueType,
+)
+from features.feast_import import types as T
 from features.feast_offline import CREATED, EVENT_TIME, feast_folder, offline_path, write_offline
 from features.packed import CHECKED_FROM, schema_number
 

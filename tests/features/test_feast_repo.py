@@ -186,7 +186,9 @@ def test_serving_does_not_import_feast():
 
 def test_feast_does_not_take_the_metrics_of_the_process_with_it():
     program = (
+        "import typeguard; checking = typeguard.typechecked\n"
         "import features.feast_repo\n"
+        "assert typeguard.typechecked is checking\n"
         "from prometheus_client import CollectorRegistry\n"
         "from serving.metrics import Metrics\n"
         "metrics = Metrics(CollectorRegistry())\n"
