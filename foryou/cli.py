@@ -12,6 +12,7 @@ from foryou.commands import (
     boosts,
     demo,
     drift,
+    evaluation,
     features,
     feed,
     importing,
@@ -60,7 +61,7 @@ def build() -> typer.Typer:
     app.add_typer(importing.group(), name="import")
     app.add_typer(work.group(), name="work")
     app.command()(training.train)
-    app.command()(training.evaluate)
+    app.command()(evaluation.evaluate)
     app.command()(search.search)
     app.command()(drift.drift)
     app.command()(serving.serve)

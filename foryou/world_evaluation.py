@@ -17,7 +17,7 @@ from foryou.importers.report import ImportStores
 from foryou.importers.world import import_world
 from foryou.stores import open_stores
 from foryou.world_arms import ARMS, Shape, as_it_is
-from foryou.world_learner import Learner
+from foryou.world_learner import UNRECORDED, Learner
 from foryou.world_policy import ProductPolicy, WorldClock
 from simulation.judge import run
 from simulation.log_files import write_history
@@ -90,53 +90,67 @@ class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
     arms: list[ArmReport] = []
 
 
+class Worlds(msgspec.Struct, frozen=True, kw_only=True):
+    """Which worlds are built, and how many of their viewers are judged for how long; one for each seed."""
+
+    law: str
+    users: int
+    videos: int
+    impressions: int
+    seeds: Sequence[int]
+    viewers: int
+    days: int
+
+    def build(self, seed: int) -> World:
+        """The world of a seed, before its history."""
+        return World.build(seed, self.users, self.videos, self.law)
+
+
 def evaluate_world(
     home: Path,
-    *,
-    users: int,
-    videos: int,
-    impressions: int,
-    seeds: Sequence[int],
-    viewers: int,
-    days: int,
-    law: str,
+    worlds: Worlds,
+    config: TrainConfig,
     progress: Progress = silent,
-    config: TrainConfig | None = None,
-    parameters: ForYouConfig | None = None,
+    *,
     incremental: bool = False,
     arms: Sequence[str] = (),
 ) -> WorldReport:
-    """Build, train and judge one world for each seed, each in a folder of its own under `home`; with `incremental`
-    the product learns on in the nights between judged days. `arms` are judged beside it (foryou.world_arms)."""
-    policy, popularity, oracle, learned = [], [], [], 0
-    beside: dict[str, list[JudgeResult]] = {arm: [] for arm in arms}
-    for number, seed in enumerate(seeds):
-        folder = home / f"world-{law}-{seed}"
-        world = World.build(seed, users, videos, law)
-        trained_home(world, folder, impressions, config or TrainConfig(seed=seed), progress)
-        progress("judged worlds", number, len(seeds))
-        learner = Learner(config or TrainConfig(seed=seed), nights=days - 1) if incremental else None
-        policy.append(judge_product(world, folder, viewers, days, seed, parameters, learner))
+    """Build, train and judge each world in a folder of its own under `home`, trained with `config` and the world's
+    seed; with `incremental` the product learns on in the nights between judged days. `arms` are judged beside it
+    (foryou.world_arms)."""
+    judged: dict[str, list[JudgeResult]] = {name: [] for name in ("product", *arms, "popularity", "oracle")}
+    learned = 0
+    for number, seed in enumerate(worlds.seeds):
+        own = config.model_copy(update={"seed": seed})
+        folder, world = home / f"world-{worlds.law}-{seed}", worlds.build(seed)
+        trained_home(world, folder, worlds.impressions, own, progress)
+        progress("judged worlds", number, len(worlds.seeds))
+        learner = Learner(own, nights=worlds.days - 1) if incremental else None
+        how = worlds.viewers, worlds.days, seed
+        judged["product"].append(judge_product(world, folder, *how, learner=learner))
         learned += learner.served if learner else 0
         for arm in arms:
-            chosen = ARMS[arm]
-            own = chosen.config(parameters)
-            beside[arm].append(judge_product(world, folder, viewers, days, seed, own, shape=chosen.shape))
-        popularity.append(run(world, Popularity(), days, viewers, seed=seed))
-        oracle.append(run(world, Oracle(), days, viewers, seed=seed))
-        progress("judged worlds", number + 1, len(seeds))
+            part = ARMS[arm]
+            judged[arm].append(judge_product(world, folder, *how, part.config(None), shape=part.shape))
+        for name, policy in (("popularity", Popularity()), ("oracle", Oracle())):
+            judged[name].append(run(world, policy, worlds.days, worlds.viewers, seed=seed))
+        progress("judged worlds", number + 1, len(worlds.seeds))
+    return _world_report(worlds, judged, learned)
+
+
+def _world_report(worlds: Worlds, judged: Mapping[str, Sequence[JudgeResult]], learned: int) -> WorldReport:
+    trio = policy, popularity, oracle = judged["product"], judged["popularity"], judged["oracle"]
     closed = gap_closed(policy, popularity, oracle, np.random.default_rng(0))
     reports = [
-        _seed_report(seed, gap, *trio)
-        for seed, gap, *trio in zip(seeds, closed.by_seed, policy, popularity, oracle, strict=True)
+        _seed_report(seed, gap, *runs) for seed, gap, *runs in zip(worlds.seeds, closed.by_seed, *trio, strict=True)
     ]
     return WorldReport(
-        law=law,
-        users=users,
-        videos=videos,
-        impressions=impressions,
-        viewers=viewers,
-        days=days,
+        law=worlds.law,
+        users=worlds.users,
+        videos=worlds.videos,
+        impressions=worlds.impressions,
+        viewers=worlds.viewers,
+        days=worlds.days,
         gap_closed=closed.mean,
         low=closed.low,
         high=closed.high,
@@ -146,7 +160,7 @@ def evaluate_world(
         daily=daily_gap(policy, popularity, oracle),
         increments=learned,
         seeds=reports,
-        arms=arm_reports({"product": policy, **beside, "popularity": popularity, "oracle": oracle}) if arms else [],
+        arms=arm_reports(judged) if len(judged) > len(trio) else [],
     )
 
 
@@ -217,7 +231,7 @@ def trained_home(world: World, home: Path, impressions: int, config: TrainConfig
         await import_world(home / "world", ImportStores(stores.log, stores.tables, home, system_clock))
         await catch_up(stores, progress)
         data = await load_log(stores.log, stores.videos, stores.tables)
-        train(data, config, home, system_clock(), progress)
+        train(data, config, home, system_clock(), progress, how=UNRECORDED)
         await stores.features.write(data.driver.packed(0), data.applied_offset)
         stores.close()
 

@@ -12,7 +12,7 @@ from training.log_data import load_log
 from training.parent import parent_of
 from training.publication import Publication
 
-_UNRECORDED = Publication(recorded=False)
+UNRECORDED = Publication(recorded=False)
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Learner:
 
     config: TrainConfig
     increments: IncrementalConfig | None = None
-    how: Publication = _UNRECORDED
+    how: Publication = UNRECORDED
     nights: int | None = None
     served: int = 0
 
