@@ -97,6 +97,7 @@ class Viewer:
         self.disliked = [row for row, signal in self.history if signal & L.NEGATIVE_BIT]
         self.session = self._session(record["history_time_ms"][:length].tolist())
         self.liked = [row for row, signal in self.history[self.session :] if signal & (L.LIKE_BIT | L.STRONG_BIT)]
+        self.said_disliked, self.said_liked = query.disliked.tolist(), query.liked.tolist()
         self.positive = [row for row, signal in self.history if signal & POSITIVE]
         self.skipped = [row for row, signal in self.history if not signal & POSITIVE and signal & NEGATIVE]
         self.profile, self.traits = record["profile"].tolist(), record["traits"].tolist()

@@ -162,7 +162,8 @@ class PlainFeed:
     def _demote(self, candidates: list[Candidate], viewer: Viewer) -> None:
         """Less value for what resembles a disliked video, more for what resembles one liked, and for little watched."""
         c, content = self._config, self._bundle.unit_content
-        disliked, liked = (content[rows[-RECENT_REACTIONS:]] for rows in (viewer.disliked, viewer.liked))
+        said = (viewer.disliked, viewer.said_disliked), (viewer.liked, viewer.said_liked)
+        disliked, liked = (content[marked[-RECENT_REACTIONS:] + unwatched] for marked, unwatched in said)
         for candidate in candidates:
             own = content[candidate.video.row]
             lost, gained = (float((rows @ own).max(initial=0.0)) for rows in (disliked, liked))

@@ -41,7 +41,8 @@ class Relations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reactions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The videos that a viewer has liked and saved, as ids."""
+    """The videos that a viewer has liked, saved, and marked as not interesting or reported, as ids."""
 
     liked: frozenset[str] = frozenset()
     saved: frozenset[str] = frozenset()
+    disliked: frozenset[str] = frozenset()

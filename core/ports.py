@@ -88,7 +88,7 @@ class HistoryStore(Protocol):
         ...
 
     async def reactions(self, viewer_id: str) -> Reactions:
-        """Likes and saves that stand."""
+        """Likes, saves and dislikes that stand."""
         ...
 
 

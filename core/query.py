@@ -16,7 +16,8 @@ def _none() -> Int32:
 class Query:
     """Who asks, when, under which seed, and all that was read about the viewer (row numbers of the VideoTable).
 
-    `viewer_state` is the viewer's packed feature record, shape [1], as features.state defines it (or None).
+    `viewer_state` is the viewer's packed feature record, shape [1], as features.state defines it (or None). `liked` and
+    `disliked` are of this session, and not among the watches of that record.
     """
 
     viewer_id: str
@@ -37,6 +38,8 @@ class Query:
     follows: Int32 = field(default_factory=_none)
     blocked_authors: Int32 = field(default_factory=_none)
     hidden_authors: Int32 = field(default_factory=_none)
+    liked: Int32 = field(default_factory=_none)
+    disliked: Int32 = field(default_factory=_none)
     own_author: int = 0
     keep_full: bool = False
     degraded: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ from feeds.seen_videos import SeenConfig
 from feeds.session import Session, current
 from feeds.told_events import counted
 from feeds.turns import OwnTurns, Turns
+from feeds.unwatched import said
 from feeds.views import Views
 from feeds.visibility import visible
 
@@ -120,8 +121,9 @@ class ForYouFeed:
             p.answered(FULL)
             return await self._recorded(query, surface, cut[0], facts, cut[1])
         tapped = Tapped.of(surface)
-        last = p.state.table.rows(facts.slates[0].video_ids if facts.slates else ())
-        asked, chosen, ranked = await self._ladder.page(query, tapped.surface, begun_ns, last)
+        asked, chosen, ranked = await self._ladder.page(
+            query, tapped.surface, begun_ns, lambda: [p.state.table.rows(slate.video_ids) for slate in facts.slates]
+        )
         if chosen is not tapped.surface:
             return await self._recorded(asked, chosen, ranked, facts, scored=False)
         if not len(ranked.batch):
@@ -182,7 +184,7 @@ class ForYouFeed:
     def _query(
         self, viewer_id: str, session: Session, number: int, limit: int, facts: ViewerFacts, device: str, now: int
     ) -> Query:
-        p, table, relations = self._p, self._p.state.table, facts.relations
+        p, table, relations, reactions = self._p, self._p.state.table, facts.relations, facts.reactions
         assert relations is not None
         record = facts.record if facts.record is not None else p.state.new_viewer(None)
         if facts.profile is not None:
@@ -210,6 +212,8 @@ class ForYouFeed:
             follows=self._authors(relations.follows),
             blocked_authors=self._authors((*relations.blocked, *relations.blocked_by)),
             hidden_authors=self._authors(relations.hidden),
+            liked=said(reactions.liked | reactions.saved, session, record, table),
+            disliked=said(reactions.disliked, session, record, table),
             own_author=table.authors.code(viewer_id),
             keep_full=viewer_id in p.settings.debug_viewers or (seed % 10_000) < share * 10_000,
             degraded=facts.degraded,

@@ -3,7 +3,7 @@
     full        sources, ranking and re-ranking
     cached      what ranked behind an earlier page of this viewer
     trending    what many watch now
-    last_page   the page that the viewer was shown last
+    last_page   what the viewer was shown before this session, else the page that they were shown last
 
 A rung that has no time left, whose store is away, or that fails is left for the next one; the answer names the rung in
 `degraded`, and metrics count it. All rungs go through the same filters, and what may not be shown leaves by none; the
@@ -35,6 +35,7 @@ _NONE: Final = np.zeros(0, np.int32)
 _SMOOTHED: Final = 0.2  # weight of the newest request in what a full page usually takes
 
 Rows = Callable[[Query], Awaitable[Int32]]
+Shown = Callable[[], Sequence[Int32]]  # the viewer's pages, newest first, as rows of the video table
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,7 @@ class Ladder:
     failed: Callable[[str], None] = lambda rung: None
     _usual_ns: float = 0.0
 
-    async def page(
-        self, query: Query, surface: Surface, begun_ns: int, last_page: Int32
-    ) -> tuple[Query, Surface, Ranked]:
+    async def page(self, query: Query, surface: Surface, begun_ns: int, shown: Shown) -> tuple[Query, Surface, Ranked]:
         """What was chosen, with the query and the surface that chose it; an empty page where nothing is left."""
         until_ns = begun_ns + self.deadline_ns
         ranked = self._full(query, surface, until_ns)
@@ -76,7 +75,20 @@ class Ladder:
             if len(lower[2].batch):
                 return lower
             self.failed(rung.name)
-        return await self._lower(Rung(LAST_PAGE, _always(last_page)), _unseen(query), surface, until_ns)
+        return await self._shown_before(query, surface, until_ns, shown())
+
+    async def _shown_before(
+        self, query: Query, surface: Surface, until_ns: int, pages: Sequence[Int32]
+    ) -> tuple[Query, Surface, Ranked]:
+        """What was seen, but not served of late; only where that is nothing, the last page again."""
+        known = np.concatenate([_NONE, *pages])
+        first = np.sort(np.unique(known, return_index=True)[1])
+        unseen = query.with_parts(seen=_NONE)
+        page = await self._lower(Rung(LAST_PAGE, _always(known[first])), unseen, surface, until_ns)
+        if len(page[2].batch) or not pages:
+            return page
+        again = unseen.with_parts(served=_NONE)
+        return await self._lower(Rung(LAST_PAGE, _always(pages[0])), again, surface, until_ns)
 
     async def _lower(self, rung: Rung, query: Query, surface: Surface, until_ns: int) -> tuple[Query, Surface, Ranked]:
         """The rung's page, which says where it comes from."""
@@ -118,11 +130,6 @@ class Ladder:
             return _NONE
         self.patience.in_time(rung.name)
         return rows
-
-
-def _unseen(query: Query) -> Query:
-    """The same query of someone who has seen nothing."""
-    return query.with_parts(seen=_NONE, served=_NONE)
 
 
 def _always(rows: Int32) -> Rows:

@@ -63,7 +63,8 @@ class Signals(msgspec.Struct, frozen=True, array_like=True):
 def signals_of(query: Query, relations: Relations, reactions: Reactions) -> Signals:
     """Those of a viewer now."""
     groups = [sorted(group) for group in (relations.follows, relations.blocked, relations.blocked_by, relations.hidden)]
-    groups += [sorted(reactions.liked), sorted(reactions.saved), [query.region, query.language]]
+    groups += [sorted(group) for group in (reactions.liked, reactions.saved, reactions.disliked)]
+    groups += [[query.region, query.language]]
     state = state_of(query)[0]
     length = int(state["history_len"])
     bits = state["history_signal"][:length] & _STRONG

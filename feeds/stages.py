@@ -164,14 +164,14 @@ class ReactionScorer:
         state, begin = state_of(query)[0], session_begin(query)
         length = int(state["history_len"])
         rows, signal = state["history_video"][:length], state["history_signal"][:length]
-        disliked = rows[(signal & NEGATIVE_BIT) > 0]
-        liked = rows[begin:][(signal[begin:] & (LIKE_BIT | STRONG_BIT)) > 0]
+        disliked = np.append(query.disliked, rows[(signal & NEGATIVE_BIT) > 0][-self._recent :])
+        marked = rows[begin:][(signal[begin:] & (LIKE_BIT | STRONG_BIT)) > 0]
+        liked = np.append(query.liked, marked[-self._recent :])
         lost, gained = self._likeness(batch, disliked), self._likeness(batch, liked)
         return np.asarray(value - self._config.dislike_weight * lost + self._config.like_weight * gained)
 
     def _likeness(self, batch: CandidateBatch, rows: Int32) -> Float64:
-        """How alike each candidate is to the likest of the last few of these rows, 0 to 1. [n]"""
-        rows = rows[-self._recent :]
+        """How alike each candidate is to the likest of these rows, 0 to 1. [n]"""
         if not len(rows) or not len(batch):
             return np.zeros(len(batch))
         likeness: Float64 = (

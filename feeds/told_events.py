@@ -14,7 +14,19 @@ from core.arrays import Array
 from core.cache_keys import cache_key
 from core.catalogue import Reactions
 from core.errors import SchemaMismatch
-from core.events import CATALOGUE_EVENTS, Impression, Like, Save, Unlike, Unsave, Watch, decode, encode
+from core.events import (
+    CATALOGUE_EVENTS,
+    Impression,
+    Like,
+    NotInterested,
+    Report,
+    Save,
+    Unlike,
+    Unsave,
+    Watch,
+    decode,
+    encode,
+)
 from core.ports import Ranked, Record
 from core.video_table import Vocabulary
 from features.columns import columns_of
@@ -80,8 +92,8 @@ def counted(row: Array, told: Sequence[Record], state: FeatureState, now_ms: int
 
 
 def reacted(reactions: Reactions, told: Sequence[Record]) -> Reactions:
-    """Likes and saves with what was told since."""
-    liked, saved = set(reactions.liked), set(reactions.saved)
+    """Likes, saves and dislikes with what was told since."""
+    liked, saved, disliked = set(reactions.liked), set(reactions.saved), set(reactions.disliked)
     for event in (record.event for record in told):
         match event:
             case Like():
@@ -92,7 +104,9 @@ def reacted(reactions: Reactions, told: Sequence[Record]) -> Reactions:
                 saved.add(event.video_id)
             case Unsave():
                 saved.discard(event.video_id)
-    return Reactions(liked=frozenset(liked), saved=frozenset(saved)) if told else reactions
+            case NotInterested() | Report():
+                disliked.add(event.video_id)
+    return Reactions(liked=frozenset(liked), saved=frozenset(saved), disliked=frozenset(disliked))
 
 
 def watched(told: Sequence[Record]) -> list[str]:

@@ -8,15 +8,34 @@ from typing import Any, Final
 import msgspec
 
 from core.catalogue import Reactions
-from core.events import VIEWER_EVENTS, Event, Impression, Like, Save, Unlike, Unsave, Watch, kind_of
+from core.events import (
+    VIEWER_EVENTS,
+    Event,
+    Impression,
+    Like,
+    NotInterested,
+    Report,
+    Save,
+    Unlike,
+    Unsave,
+    Watch,
+    kind_of,
+)
 from core.history import DAY_MS, HOUR_MS
 from core.ports import Record
 
 Row = tuple[str, tuple[Any, ...]]  # the table and its values
 
 _EPOCH: Final = date(1970, 1, 1)
-_LIKE, _SAVE = "like", "save"
-_REACTIONS: Final = {Like: (_LIKE, 1), Unlike: (_LIKE, 0), Save: (_SAVE, 1), Unsave: (_SAVE, 0)}
+_LIKE, _SAVE, _DISLIKE = "like", "save", "dislike"
+_REACTIONS: Final = {
+    Like: (_LIKE, 1),
+    Unlike: (_LIKE, 0),
+    Save: (_SAVE, 1),
+    Unsave: (_SAVE, 0),
+    NotInterested: (_DISLIKE, 1),
+    Report: (_DISLIKE, 1),
+}
 _BY_TIME: Final = {"user_interactions", "activity_logs", "activity_hours"}
 _IN_COLUMNS: Final = ("kind", "event_id", "viewer_id", "video_id", "time_ms")
 # As in the features: whoever saw this much of a video has seen it all.
@@ -41,7 +60,7 @@ def rows_of(record: Record) -> Iterator[Row]:
     if isinstance(event, Watch):
         completed = event.play_ms >= _COMPLETED * event.length_ms
         yield "watch_history", (viewer, time_ms, video, min(event.play_ms // 1_000, _MOST_SECONDS), completed)
-    elif isinstance(event, Like | Unlike | Save | Unsave):
+    elif isinstance(event, Like | Unlike | Save | Unsave | NotInterested | Report):
         reaction, stands = _REACTIONS[type(event)]
         yield "reactions", (viewer, reaction, video, 2 * record.offset + stands, 1_000 * time_ms)
 
@@ -52,10 +71,11 @@ def partition_of(table: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def standing(words: list[tuple[str, str, int]]) -> Reactions:
-    """The likes and saves that stand, of rows (reaction, video, word)."""
+    """The likes, saves and dislikes that stand, of rows (reaction, video, word)."""
     return Reactions(
         liked=frozenset(video for reaction, video, word in words if reaction == _LIKE and word & 1),
         saved=frozenset(video for reaction, video, word in words if reaction == _SAVE and word & 1),
+        disliked=frozenset(video for reaction, video, word in words if reaction == _DISLIKE and word & 1),
     )
 
 

@@ -1,4 +1,4 @@
-"""HistoryStore on SQLite: what each viewer has seen, and the likes and saves that stand."""
+"""HistoryStore on SQLite: what each viewer has seen, and the likes, saves and dislikes that stand."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 
 from backends.sqlite.database import Database
 from core.catalogue import Reactions
-from core.events import Impression, Like, Save, Unlike, Unsave, Watch
+from core.events import Impression, Like, NotInterested, Report, Save, Unlike, Unsave, Watch
 from core.ports import Record
 
 _SCHEMA = """
@@ -36,11 +36,14 @@ WHERE (excluded.time_ms, excluded.offset) > (time_ms, offset)
 """
 _LIKED: Final = "like"
 _SAVED: Final = "save"
+_DISLIKED: Final = "dislike"
 _REACTIONS: Final = {
     Like: (_LIKED, 1),
     Unlike: (_LIKED, 0),
     Save: (_SAVED, 1),
     Unsave: (_SAVED, 0),
+    NotInterested: (_DISLIKED, 1),
+    Report: (_DISLIKED, 1),
 }
 
 
@@ -70,7 +73,7 @@ class SqliteHistoryStore:
                 key, at_ms = (event.viewer_id, event.video_id), min(event.time_ms, _LAST_MS)
                 first_ms, last_ms = sights.get(key, (at_ms, at_ms))
                 sights[key] = min(first_ms, at_ms), max(last_ms, at_ms)
-            elif isinstance(event, Like | Unlike | Save | Unsave):
+            elif isinstance(event, Like | Unlike | Save | Unsave | NotInterested | Report):
                 kind, stands = _REACTIONS[type(event)]
                 place = (event.viewer_id, kind, event.video_id)
                 reactions.append((*place, stands, event.time_ms, record.offset))
@@ -109,11 +112,12 @@ class SqliteHistoryStore:
         return [video for (video,) in self._database.rows(_BETWEEN, (viewer_id, from_ms, until_ms))]
 
     async def reactions(self, viewer_id: str) -> Reactions:
-        """Likes and saves that stand."""
+        """Likes, saves and dislikes that stand."""
         rows = self._database.rows("SELECT kind, video FROM reactions WHERE viewer = ? AND stands", (viewer_id,))
         return Reactions(
             liked=frozenset(video for kind, video in rows if kind == _LIKED),
             saved=frozenset(video for kind, video in rows if kind == _SAVED),
+            disliked=frozenset(video for kind, video in rows if kind == _DISLIKED),
         )
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from core.catalogue import Reactions
-from core.events import Event, Follow, Impression, Like, Save, Unlike, Unsave
+from core.events import Event, Follow, Impression, Like, NotInterested, Report, Save, Unlike, Unsave
 from core.ports import HistoryStore, Record
 from tests.contracts.events import DAY_MS, impression, like, published, records, watch
 
@@ -115,6 +115,13 @@ class HistoryStoreContract:
         asyncio.run(history.record(records(unsave, start=2)))
         assert asyncio.run(history.reactions(ann)) == Reactions()
 
+    def test_what_was_not_interesting_or_reported_stays_disliked(self, history: HistoryStore, ann: str) -> None:
+        said = NotInterested(event_id="n", viewer_id=ann, video_id="v1", time_ms=DAY_MS)
+        reported = Report(event_id="r", viewer_id=ann, video_id="v2", time_ms=DAY_MS)
+        asyncio.run(history.record(records(said, reported, like(1, ann, "v1"))))
+        known = asyncio.run(history.reactions(ann))
+        assert known == Reactions(liked=frozenset({"v1"}), disliked=frozenset({"v1", "v2"}))
+
     def test_everything_is_there_after_a_restart(self, tmp_path: Path, ann: str) -> None:
         asyncio.run(self.open_history(tmp_path).record(records(impression(1, ann, "a"), like(2, ann, "a"))))
         history = self.open_history(tmp_path)
@@ -183,7 +190,7 @@ def _any_event(chance: random.Random, viewers: list[str], number: int) -> Event:
         "video_id": f"v{chance.randrange(6)}",
         "time_ms": DAY_MS + chance.randrange(8),
     }
-    kind = chance.choice((Impression, Like, Unlike, Save, Unsave))
+    kind = chance.choice((Impression, Like, Unlike, Save, Unsave, NotInterested, Report))
     return kind(**facts)
 
 
@@ -203,7 +210,8 @@ def _standing(log: list[Record], viewer: str) -> Reactions:
             words["like", event.video_id] = isinstance(event, Like)
         elif isinstance(event, Save | Unsave):
             words["save", event.video_id] = isinstance(event, Save)
-    standing = {
-        name: frozenset(v for (kind, v), on in words.items() if kind == name and on) for name in ("like", "save")
-    }
-    return Reactions(liked=standing["like"], saved=standing["save"])
+        elif isinstance(event, NotInterested | Report):
+            words["dislike", event.video_id] = True
+    kinds = ("like", "save", "dislike")
+    standing = [frozenset(v for (kind, v), on in words.items() if kind == name and on) for name in kinds]
+    return Reactions(liked=standing[0], saved=standing[1], disliked=standing[2])

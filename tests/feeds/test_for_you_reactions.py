@@ -8,7 +8,19 @@ import asyncio
 import msgspec
 import pytest
 
-from core.events import Follow, HideAuthor, Like, NotInterested, Save, Unfollow, UnhideAuthor, Unlike, Unsave, Watch
+from core.events import (
+    Follow,
+    HideAuthor,
+    Like,
+    NotInterested,
+    Report,
+    Save,
+    Unfollow,
+    UnhideAuthor,
+    Unlike,
+    Unsave,
+    Watch,
+)
 from core.ports import Record
 from features.layout import VIEWER_DTYPE
 from features.packed import record_of
@@ -65,6 +77,25 @@ def test_a_video_marked_as_not_interesting_counts_against_its_kind(cluster, told
     watch(told, "v1")
     told(NotInterested, video_id="v1")
     assert ids(b.page()) == names(5, 6, 7, 8, 10)  # 9 is of the kind of 1
+
+
+@pytest.mark.parametrize("kind", [NotInterested, Report])
+def test_it_counts_as_much_where_no_watch_of_it_was_reported(cluster, told, kind):
+    a, b = cluster.both
+    a.page()
+    told(kind, video_id="v1")
+    assert ids(b.page()) == names(5, 6, 7, 8, 10) and ids(a.page()) == names(11, 12, 13, 14, 15)
+    assert ids(b.page()) == names(16, 18, 19, 20, 21)  # 17 is of the kind of 1 as well
+
+
+@pytest.mark.parametrize(("kind", "undone"), [(Like, Unlike), (Save, Unsave)])
+def test_a_like_without_a_watch_counts_until_it_is_taken_back(cluster, told, kind, undone):
+    a, b = cluster.both
+    a.page()
+    told(kind, video_id="v1")
+    assert ids(b.page(limit=2)) == names(9, 17)  # worth 30 more: of the kind of 1
+    told(undone, video_id="v1")
+    assert ids(b.page(limit=2)) == names(5, 6)
 
 
 @pytest.mark.parametrize(("kind", "undone"), [(Like, Unlike), (Save, Unsave)])

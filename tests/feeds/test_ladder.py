@@ -54,6 +54,7 @@ class Toy:
         self.table, self.clock, self.models = VideoTable(), Clock(), Broken()
         for row in range(12):
             self.table.publish(published(f"v{row}", author_id=f"a{row % 4}"))
+        self.pages = [[1, 2]]
         self.source = Slow(self.table, self.clock)
         config = ForYouConfig(author_cap=40, author_weight=0, topic_weight=0)
         self.surface = for_you((self.source,), self.table, self.models, config)
@@ -87,8 +88,8 @@ class Toy:
             **fields,
         )
         begun_ns = self.clock.now_ns if begun_ns is None else begun_ns
-        last = np.asarray([1, 2], np.int32)
-        asked, surface, ranked = asyncio.run(self.ladder.page(query, self.surface, begun_ns, last))
+        pages = [np.asarray(page, np.int32) for page in self.pages]
+        asked, surface, ranked = asyncio.run(self.ladder.page(query, self.surface, begun_ns, lambda: pages))
         assert asked.now_ms == 1 and len(surface.sources) >= 1
         return ranked.batch.rows.tolist(), ranked.trace.degraded
 
@@ -161,6 +162,17 @@ def test_no_rung_lets_out_what_must_not_be_seen_and_only_the_last_one_what_was_s
     assert toy.page(**fields | {"blocked_authors": np.concatenate((block_a0, a2))}) == ([], ["last_page"])
 
 
+def test_the_last_rung_repeats_nothing_that_was_served_of_late_while_older_pages_have_something_else(toy):
+    toy.models.broken, toy.rows = True, dict.fromkeys(ROWS)
+    toy.pages = [[1, 2], [3, 4], [2, 5, 6]]
+    served, seen = np.asarray([1, 2, 3, 4], np.int32), np.arange(12, dtype=np.int32)
+    assert toy.page(served=served, seen=seen) == ([5, 6], ["last_page"])
+    toy.pages = toy.pages[:2]
+    assert toy.page(served=served, seen=seen) == ([1, 2], ["last_page"])
+    toy.pages = []
+    assert toy.page(served=served, seen=seen) == ([], ["last_page"])
+
+
 def test_a_rung_whose_store_was_late_some_times_is_hardly_waited_for(toy):
     toy.models.broken, toy.rows["cached"] = True, "late"
     toy.ladder.deadline_ns = 60 * MS
@@ -185,7 +197,7 @@ def test_a_rung_whose_store_was_late_some_times_is_hardly_waited_for(toy):
             viewer_state=_nobody(),
         )
         for _ in range(5):
-            *_, ranked = await toy.ladder.page(query, toy.surface, toy.clock.now_ns, np.zeros(0, np.int32))
+            *_, ranked = await toy.ladder.page(query, toy.surface, toy.clock.now_ns, list)
             assert ranked.trace.degraded == ["trending"]
 
     asyncio.run(pages())

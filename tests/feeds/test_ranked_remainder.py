@@ -80,6 +80,17 @@ def test_every_strong_signal_told_to_one_process_makes_the_other_rank_anew(clust
     assert cluster.looks == [False, True, False]
 
 
+def test_a_video_marked_as_not_interesting_without_a_watch_makes_the_other_rank_anew(cluster):
+    a, b = cluster.both
+    a.page()
+    b.tell(event(NotInterested, 1, video_id="v3"))
+    a.page()
+    assert cluster.looks == [False, False]
+    cluster.work()
+    b.page()
+    assert cluster.looks == [False, False, True]  # counted by now, it is the same that the page was ranked under
+
+
 def test_taking_a_signal_back_makes_the_page_be_ranked_anew_too(cluster):
     a, b = cluster.both
     a.tell(event(Follow, 1, author_id="a5"))
