@@ -1,4 +1,4 @@
-"""SlateStore on SQLite: an append is durable before the answer; one index by viewer, one by session."""
+"""SlateStore on SQLite: an append is durable before the answer; an index by viewer."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,6 @@ CREATE TABLE IF NOT EXISTS slates (
   record BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS slates_of_viewer ON slates (viewer, number);
-CREATE INDEX IF NOT EXISTS slates_of_session ON slates (session, number);
 CREATE TABLE IF NOT EXISTS slate_details (id TEXT PRIMARY KEY, served BLOB NOT NULL, whole BLOB NOT NULL)
 """
 
@@ -66,11 +65,6 @@ class SqliteSlateStore:
             if not young:
                 break
         return found
-
-    async def session(self, session_id: str) -> list[Slate]:
-        """Every slate of a session, oldest first."""
-        sql = "SELECT record FROM slates WHERE session = ? ORDER BY number"
-        return _slates(self._database.rows(sql, (session_id,)))
 
     async def logged(self, after: int, limit: int) -> list[tuple[int, Slate, SlateDetail | None]]:
         """At most `limit` slates after a place, each with its place and its detail where there is one."""

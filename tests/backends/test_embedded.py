@@ -80,11 +80,3 @@ class TestSqliteFeatureStore(FeatureStoreContract):
 class TestSqliteSlateStore(SlateStoreContract):
     def open_slates(self, folder: Path) -> SlateStore:
         return SqliteSlateStore(Database(folder / "slates.db", durable=True))
-
-    def test_a_session_lists_its_slates_oldest_first(self, tmp_path: Path) -> None:
-        from tests.contracts.slate_store import slate
-
-        store = SqliteSlateStore(Database(tmp_path / "slates.db", durable=True))
-        for number in range(4):
-            asyncio.run(store.append(slate(number)))
-        assert asyncio.run(store.session("session-1")) == [slate(2), slate(3)]
