@@ -51,6 +51,7 @@ class Viewer:
     servers: Servers
     removed: dict
     seed: int
+    limit: int = 20
     counts: Counter = field(default_factory=Counter)
     broken: list = field(default_factory=list)
     served: list = field(default_factory=list)  # (slate id, videos) by page
@@ -85,7 +86,7 @@ class Viewer:
         self.counts["pages"] += 1
         self.counts["all seen"] += page["all_seen"]
         self.counts["videos"] += len(videos)
-        repeated = set(videos) & {video for _, shown in self.served for video in shown}
+        repeated = set(videos) & self.authors.keys()  # all that was shown
         self.judge(not repeated and len(set(videos)) == len(videos), "repeats", (len(self.served), sorted(repeated)))
         self.judge(not page["degraded"] or page["all_seen"], "degraded", page["degraded"])
         self.visible(page, began)
@@ -114,7 +115,8 @@ class Viewer:
 
     def ask(self, query):
         """The answer to a request for a page."""
-        return self.servers.ask(self.name, "GET", f"{FEED}?{urllib.parse.urlencode(query)}")
+        asked = urllib.parse.urlencode({"limit": self.limit} | query)
+        return self.servers.ask(self.name, "GET", f"{FEED}?{asked}")
 
     def visible(self, page, began):
         """Nothing of whom the viewer does not want to see, and nothing that was removed before we asked."""

@@ -5,9 +5,12 @@ of the processes is killed (SIGKILL) and starts anew, and with it goes its cache
 videos that may not be shown, pages that changed between two readings, and reactions that the next page did not know of:
 what was read of the viewer for each slate is on record, and is looked up afterwards.
 
-    python benchmarks/sessions.py [--viewers 20] [--pages 30] [--videos 6000] [--kill-every 20] [--home HOME]
+    python benchmarks/sessions.py [--viewers 20] [--pages 30] [--limit 20] [--videos 6000] [--kill-every 20]
+                                  [--minutes 0] [--home HOME]
 
-Without --home a small world is made and trained first. Exits with 1 where a rule was broken.
+With --minutes nobody begins another page after so many, and the last line says how far everyone came. Processor time of
+the clients, and of the servers with their starts, is printed too. Without --home a small world is made and trained
+first. Exits with 1 where a rule was broken.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -33,7 +37,7 @@ from core.clock import system_clock
 from foryou.stores import open_stores
 from serving.auth import DevKeys
 
-PORTS, THREADS = (8461, 8462), 4
+ROOT, PORTS, THREADS, BY_TURNS = Path(__file__).resolve().parents[1], (8461, 8462), 4, 4
 
 
 class Pair:
@@ -47,10 +51,10 @@ class Pair:
 
     def start(self, at):
         """One process on the home."""
-        command = [sys.executable, "-m", "foryou", "serve", "--port", str(PORTS[at]), "--home", str(self.home)]
+        command = [sys.executable, "-m", "benchmarks._sessions_server", str(self.home), str(PORTS[at])]
         environment = os.environ | {"FORYOU_REQUEST_DEADLINE_MS": "60000", "FORYOU_FULL_SLATE_SHARE": "0"}
         with (self.home / f"server-{at}.log").open("ab") as log:
-            return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=ROOT)
 
     def wait(self, at):
         """Until it is ready."""
@@ -115,10 +119,13 @@ def publish(servers, videos):
         servers.ask("staff", "POST", EVENTS, {"events": events}, role="operator")
 
 
-def live(viewers, servers, pages, removed, rng):
-    """All pages of these viewers, by turns; now and then a video is removed."""
-    for _ in range(pages):
-        for viewer in viewers:
+def live(viewers, servers, pages, removed, rng, until_s):
+    """All pages of these viewers, of some of them by turns and then of others; now and then a video is removed. When
+    the time is up nobody begins another page."""
+    turns = (viewer for start in range(0, len(viewers), BY_TURNS) for _ in range(pages)
+             for viewer in viewers[start : start + BY_TURNS])  # fmt: skip
+    for viewer in turns:
+        if time.monotonic() < until_s:
             viewer.step()
             if viewer.served and rng.random() < 0.02:
                 video = rng.choice(viewer.served[-1][1] or [""])
@@ -161,7 +168,14 @@ def knows(served, table, kind, name):
 def main():
     """Run, judge, print."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("--viewers", 20), ("--pages", 30), ("--videos", 6_000), ("--kill-every", 20)):
+    for name, default in (
+        ("--viewers", 20),
+        ("--pages", 30),
+        ("--limit", 20),
+        ("--videos", 6_000),
+        ("--kill-every", 20),
+        ("--minutes", 0),
+    ):
         options.add_argument(name, type=int, default=default)
     options.add_argument("--home", type=Path)
     chosen = options.parse_args()
@@ -182,10 +196,13 @@ def run(chosen, home):
     pair, removed, done = Pair(home), {}, threading.Event()
     clients = [Servers(PORTS, token_of, seed) for seed in range(THREADS)]
     publish(clients[0], chosen.videos)
-    viewers = [Viewer(f"w{n}", clients[n % THREADS], removed, n) for n in range(chosen.viewers)]
+    viewers = [Viewer(f"w{n}", clients[n % THREADS], removed, n, chosen.limit) for n in range(chosen.viewers)]
+    until_s = time.monotonic() + (chosen.minutes * 60 or float("inf"))
     killer = threading.Thread(target=pair.kill_by_turns, args=(chosen.kill_every, done))
     threads = [
-        threading.Thread(target=live, args=(viewers[n::THREADS], clients[n], chosen.pages, removed, random.Random(n)))
+        threading.Thread(
+            target=live, args=(viewers[n::THREADS], clients[n], chosen.pages, removed, random.Random(n), until_s)
+        )
         for n in range(THREADS)
     ]
     began = time.perf_counter()
@@ -199,15 +216,26 @@ def run(chosen, home):
     pair.stop()
     counts = sum((viewer.counts for viewer in viewers), Counter())
     asyncio.run(promises_kept(home, viewers, counts))
-    report(counts, pair, clients, removed, spent_s, viewers)
+    report(counts, pair, clients, removed, spent_s, viewers, chosen.pages)
 
 
-def report(counts, pair, clients, removed, spent_s, viewers):
+def processor_s(who):
+    """User and system time of ourselves or of the processes that have ended."""
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def report(counts, pair, clients, removed, spent_s, viewers, pages):
     """The table and the JSON line; exit 1 where a rule was broken or a viewer's thread has died."""
     rules = ("repeats", "leaks", "changed", "not adapted", "degraded", "rejected")
     line = {"benchmark": "sessions", **{name: counts[name] for name in (*rules, "pages", "read again", "videos")}}
     line |= {name: counts[name] for name in ("adaptations", "unrecorded", "all seen")}
     line |= {"kills": pair.kills, "removed": len(removed), "retries": sum(client.retries for client in clients)}
+    line["viewers"] = sum(bool(viewer.served) for viewer in viewers)
+    line["viewers_done"] = sum(len(viewer.served) == pages for viewer in viewers)
+    line["longest_session"] = max(len(viewer.served) for viewer in viewers)
+    line["server_ms_a_page"] = round(processor_s(resource.RUSAGE_CHILDREN) * 1e3 / max(counts["pages"], 1), 1)
+    line["client_ms_a_page"] = round(processor_s(resource.RUSAGE_SELF) * 1e3 / max(counts["pages"], 1), 1)
     line["pages_a_second"] = round((counts["pages"] + counts["read again"]) / spent_s, 1)
     for cache in ("foryou", "video", "seen"):
         found, missed = pair.looks[cache, "yes"], pair.looks[cache, "no"]
