@@ -7,6 +7,7 @@ run again on what it holds, against the catalogue and the viewer as they are.
 
 import asyncio
 import io
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -36,6 +37,8 @@ from feeds.stages import CatalogueHydrator
 
 _STRONG: Final = LIKE_BIT | STRONG_BIT | SKIP_BIT | NEGATIVE_BIT
 _WHO: Final = "viewer_read"
+_SCORE: Final = f"column/{BoostScorer.name}"
+_MOST_DROPPED: Final = 2_000  # some kilobytes each
 
 
 class RemainderConfig(BaseModel):
@@ -136,6 +139,7 @@ class Remainders:
     looked_up: Callable[[bool], None] = lambda found: None
     deadline_ms: int = 100
     patience: Patience = field(default_factory=Patience)
+    _dropped: OrderedDict[str, "_Kept"] = field(default_factory=OrderedDict)
 
     async def cut(self, query: Query, surface: Surface, signals: Signals) -> tuple[Ranked, Array] | None:
         """A page of the session's remainder with what was read of the viewer when it was ranked; None where it has too
@@ -164,21 +168,29 @@ class Remainders:
         return found is not None and self._enough(query, found[0])
 
     async def rows(self, query: Query) -> Int32:
-        """What the session's remainder holds, best first, whatever the viewer has said since. Unavailable."""
-        kept = _kept_in((await self.cache.get([_key(query)]))[0])
+        """What the session's remainder holds, best first, whatever the viewer has said since; also one that this
+        process has dropped for that. Unavailable."""
+        kept = _kept_in((await self.cache.get([_key(query)]))[0]) or self._dropped.get(_key(query))
         if kept is None or kept.versions != self.versions():
             return np.zeros(0, np.int32)
-        batch = _batch_in(kept)
-        order = np.argsort(-batch[BoostScorer.name], kind="stable")
-        return np.asarray(batch.rows[order], np.int32)
+        order = np.argsort(-_array(kept.arrays[_SCORE]), kind="stable")
+        return np.asarray(_array(kept.arrays["rows"])[order], np.int32)
+
+    async def _drop(self, query: Query, kept: _Kept) -> None:
+        """No page is cut from it any more; its order is still of use where a ranking fails."""
+        order = {name: kept.arrays[name] for name in ("rows", _SCORE)}
+        self._dropped[_key(query)] = _Kept(kept.versions, kept.signals, order)
+        if len(self._dropped) > _MOST_DROPPED:
+            self._dropped.popitem(last=False)
+        await self.cache.delete([_key(query)])
 
     async def _standing(self, query: Query, signals: Signals) -> tuple[CandidateBatch, Array] | None:
         try:
             async with asyncio.timeout(self.patience.limit_s("foryou", self.deadline_ms / 1000)):
                 kept = _kept_in((await self.cache.get([_key(query)]))[0])
                 stands = kept is None or (kept.versions == self.versions() and kept.signals.hold(signals))
-                if not stands:
-                    await self.cache.delete([_key(query)])
+                if kept is not None and not stands:
+                    await self._drop(query, kept)
         except (Unavailable, TimeoutError):
             self.patience.late("foryou")
             return None

@@ -8,10 +8,11 @@ import pytest
 from core.arrays import unpack
 from core.errors import Unavailable
 from core.events import Block, Follow, HideAuthor, Impression, Like, NotInterested, Unfollow, VideoRemoved, Watch
+from feeds.ladder import Rung
 from feeds.ranked_remainder import RemainderConfig, Remainders
 from tests.feeds.test_for_you import names
 from tests.feeds.toy_cluster import CONFIG, ToyCluster
-from tests.feeds.toy_feed import NOW_MS, ids
+from tests.feeds.toy_feed import NOW_MS, ToyModels, ids
 
 SMALL = RemainderConfig(videos=20)
 
@@ -89,6 +90,21 @@ def test_a_video_marked_as_not_interesting_without_a_watch_makes_the_other_rank_
     cluster.work()
     b.page()
     assert cluster.looks == [False, False, True]  # counted by now, it is the same that the page was ranked under
+
+
+def test_what_a_strong_signal_has_dropped_still_serves_where_the_ranking_fails(tmp_path, monkeypatch):
+    cluster = Cutting(tmp_path)
+    a, b = cluster.both
+    for replica in (a, b):
+        replica.feed._ladder.rungs = [Rung("cached", replica.parts.remainders.rows)]
+    a.page()
+    b.tell(event(Like, 1, video_id="v0"))
+    monkeypatch.setattr(ToyModels, "values", lambda *_: 1 / 0)
+    page = b.page()
+    assert (ids(page), page.degraded) == (names(5, 6, 7, 8, 9), ("cached",))
+    assert not any("foryou:" in key for key in cluster.cache._kept)  # no page is cut from it any more
+    again = b.page()
+    assert (ids(again), again.degraded) == (names(10, 11, 12, 13, 14), ("cached",))
 
 
 def test_taking_a_signal_back_makes_the_page_be_ranked_anew_too(cluster):
