@@ -32,6 +32,8 @@ def copy(tmp_path_factory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
+    if (ROOT / ".mypy_cache").is_dir():  # it goes by the files' contents, and without it every library is read again
+        shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache")
     in_copy(folder, "git", "init", "-q")
     return folder
 
