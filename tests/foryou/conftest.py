@@ -1,8 +1,6 @@
 """A home that the demo made, trained once, and a way to run commands in this process."""
 
-import fcntl
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from foryou.cli import main
-
-VIEWERS, VIDEOS, IMPRESSIONS = 150, 600, 8_000
-SIZE = ("--viewers", str(VIEWERS), "--videos", str(VIDEOS), "--impressions", str(IMPRESSIONS))
+from tests.trained_home import trained_home_of_the_run
 
 
 @dataclass(frozen=True)
@@ -46,19 +42,7 @@ def run(capsys, monkeypatch):
 @pytest.fixture(scope="session")
 def trained_home(tmp_path_factory) -> Path:
     """A home with a tiny world on its log and a bundle trained on it; read only, and one for all workers."""
-    workers = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
-    shared = workers or tmp_path_factory.mktemp("cli")
-    home, done = shared / "trained-home", shared / "trained-home-is-done"
-    with (shared / "trained-home-lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            shutil.rmtree(home, ignore_errors=True)
-            for command in (["world", *SIZE, "--days", "6"], ["train", "--rounds", "5", "--epochs", "1"]):
-                with pytest.raises(SystemExit) as ended:
-                    main([*command, "--home", str(home)])
-                assert not ended.value.code
-            done.touch()
-    return home
+    return trained_home_of_the_run(tmp_path_factory)
 
 
 @pytest.fixture

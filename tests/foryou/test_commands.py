@@ -113,7 +113,7 @@ def test_a_mapped_log_is_imported_once(run, tmp_path):
 
 
 def test_the_world_is_built_once_and_another_size_is_refused(run, trained_home):
-    from tests.foryou.conftest import SIZE
+    from tests.trained_home import SIZE
 
     again = run("world", *SIZE, "--days", 6, "--home", trained_home, "--json")
     assert (again.code, again.json()["events"]) == (0, 0)

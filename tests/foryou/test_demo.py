@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from foryou import demo
-from tests.foryou.conftest import SIZE
+from tests.trained_home import SIZE
 
 MADE = ("demo", "--no-serve", *SIZE)
 

@@ -21,6 +21,8 @@ def free_port():
 class Program:
     """One `foryou` process: started, killed, started again."""
 
+    command = ("-m", "foryou")
+
     def __init__(self, cluster, name, arguments, ready):
         self.cluster, self.name, self.arguments, self._ready = cluster, name, arguments, ready
         self._process = None
@@ -29,7 +31,7 @@ class Program:
     def start(self, wait=True):
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "foryou", *self.arguments, "--home", str(self.cluster.home)],
+                [sys.executable, *self.command, *self.arguments, "--home", str(self.cluster.home)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=ROOT, env=self.cluster.environment(self.name),
             )  # fmt: skip
         if wait:
@@ -105,19 +107,19 @@ class RunningCluster:
         assert done.returncode == 0, f"foryou {' '.join(arguments)}:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
         return done.stdout
 
-    def worker(self, name="worker", *arguments):
+    def worker(self, name="worker", *arguments, wait=True):
         """A stream worker, started."""
         program = Program(self, name, ["work", "features", *arguments], lambda p: "ready" in p.tail())
         self.programs[name] = program
-        return program.start()
+        return program.start(wait)
 
-    def replica(self, name):
+    def replica(self, name, wait=True):
         """A replica of the API, started."""
         port = free_port()
         program = Program(self, name, ["serve", "--port", str(port)], lambda p: answers(port))
         program.url = f"http://127.0.0.1:{port}"
         self.programs[name] = program
-        return program.start()
+        return program.start(wait)
 
     def stop(self):
         for program in self.programs.values():

@@ -1,5 +1,6 @@
 """A small trained cluster: a worker and a replica on shared servers, and a Redis of its own that tests may break."""
 
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,9 +16,9 @@ from features.layout import VIEWER_DTYPE
 from features.packed import record_of
 from tests.integration import servers
 from tests.integration.trained_cluster import TrainedCluster, databases_of
+from tests.trained_home import WORLD
 
 EVENTS, FEED = "/api/v1/events", "/api/v1/feed/for-you"
-WORLD = ("--viewers", "60", "--videos", "300", "--impressions", "3000", "--days", "5")
 PATIENCE_S = 60
 
 
@@ -99,8 +100,8 @@ def until(true, what):
 
 
 @contextmanager
-def small_cluster(folder):
-    """Trained and running until the block ends."""
+def small_cluster(folder, bundles):
+    """Running until the block ends, with what was trained on such a world."""
     shared = servers.require("kafka", "cassandra", "postgres")
     stack = servers.stack_of_its_own(servers.unique("small_cluster"))
     try:
@@ -111,10 +112,11 @@ def small_cluster(folder):
         cluster = SmallCluster(folder / "home", addresses)
         try:
             cluster.run("stack", "init")
-            cluster.worker()
+            worker = cluster.worker(wait=False)
             cluster.run("world", *WORLD)
-            cluster.run("train", "--rounds", "5", "--epochs", "1", "--threads", "1")
+            shutil.copytree(bundles, cluster.home / "bundles")
             cluster.replica("replica")
+            worker.wait()
             yield cluster
         finally:
             cluster.stop()

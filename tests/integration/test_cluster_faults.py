@@ -24,13 +24,15 @@ from foryou.cluster import open_cluster
 from tests.integration import servers
 from tests.integration.refused import Commands
 from tests.integration.small_cluster import small_cluster, until
+from tests.trained_home import trained_home_of_the_run
 
 HOUR_MS = 3_600_000
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with small_cluster(tmp_path_factory.mktemp("faults")) as running:
+    bundles = trained_home_of_the_run(tmp_path_factory) / "bundles"
+    with small_cluster(tmp_path_factory.mktemp("faults"), bundles) as running:
         yield running
 
 

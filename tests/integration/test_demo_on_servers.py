@@ -24,7 +24,7 @@ def test_one_command_starts_servers_streams_a_world_through_them_trains_and_serv
     home, port = tmp_path / "home", free_port()
     own = {name: value for name, value in os.environ.items() if not name.startswith("FORYOU_")}
     own["FORYOU_MLFLOW"] = "off"  # its figures take as long as all the rest
-    sizes = ["--viewers", "150", "--videos", "600", "--impressions", "6000"]
+    sizes = ["--viewers", "60", "--videos", "300", "--impressions", "3000"]
     command = [sys.executable, "-m", "foryou", "demo", "--stack", *sizes, "--port", str(port), "--home", str(home)]
     with (tmp_path / "told.txt").open("wb") as told:
         demo = subprocess.Popen(command, stdout=told, stderr=told, cwd=ROOT, env=own)

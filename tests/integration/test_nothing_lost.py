@@ -13,8 +13,9 @@ from tests.integration import servers
 from tests.integration.audit import audit
 from tests.integration.steady_load import KINDS, SteadyLoad
 from tests.integration.trained_cluster import trained_cluster
+from tests.trained_home import trained_home_of_the_run
 
-OUTAGE_S, RECOVERY_S = 4.0, 5.0
+OUTAGE_S, RECOVERY_S = 4.0, 4.0
 # The budget of a request, and what a machine adds that also runs the servers, the clients and this test: as many times
 # the slack as there are runnable processes for each processor.
 DEADLINE_S = Settings().request_deadline_ms / 1000
@@ -26,7 +27,8 @@ VICTIMS = ("kafka", "redis", "cassandra", "postgres", "worker", "replica")
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     stack = servers.stack_of_its_own("nothing-lost")
-    with trained_cluster(tmp_path_factory.mktemp("nothing-lost"), stack) as running:
+    bundles = trained_home_of_the_run(tmp_path_factory) / "bundles"
+    with trained_cluster(tmp_path_factory.mktemp("nothing-lost"), stack, bundles=bundles) as running:
         yield running
 
 

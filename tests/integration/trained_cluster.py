@@ -1,6 +1,7 @@
 """A tiny world imported, streamed and trained on real servers, with a worker and two replicas running."""
 
 import asyncio
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,8 +11,9 @@ from serving.auth import DevKeys
 from tests.integration import servers
 from tests.integration.postgres_databases import Databases
 from tests.integration.running_cluster import RunningCluster
+from tests.trained_home import WORLD
 
-VIEWERS, VIDEOS, IMPRESSIONS, DAYS = "200", "800", "8000", "5"
+OWN_WORLD = ("--viewers", "200", "--videos", "800", "--impressions", "8000", "--days", "5")
 
 
 class TrainedCluster(RunningCluster):
@@ -59,14 +61,17 @@ class TrainedCluster(RunningCluster):
 
 
 @contextmanager
-def trained_cluster(folder, stack, replicas=2):
-    """Servers of its own up, a world streamed through them, a bundle trained, programs running."""
+def trained_cluster(folder, stack, replicas=2, bundles=None):
+    """Servers of its own up, a world streamed through them, a bundle trained, programs running.
+
+    For tests of something else than training `bundles` is the folder of what another home was trained on `WORLD`.
+    """
     try:
         stack.up()
     except Exception as error:
         servers.give_up(str(error))
     try:
-        with _trained(TrainedCluster(folder / "home", stack.addresses(), stack), replicas) as cluster:
+        with _trained(TrainedCluster(folder / "home", stack.addresses(), stack), replicas, bundles) as cluster:
             yield cluster
     finally:
         stack.down()
@@ -84,14 +89,18 @@ def trained_on_shared_servers(folder, replicas=2):
 
 
 @contextmanager
-def _trained(cluster, replicas):
+def _trained(cluster, replicas, bundles=None):
     try:
         cluster.run("stack", "init")
-        cluster.worker()
-        cluster.run("world", "--viewers", VIEWERS, "--videos", VIDEOS, "--impressions", IMPRESSIONS, "--days", DAYS)
-        cluster.run("train", "--rounds", "20", "--epochs", "1", "--threads", "1")
-        for number in range(1, replicas + 1):
-            cluster.replica(f"replica-{number}")
+        worker = cluster.worker(wait=False)
+        cluster.run("world", *(OWN_WORLD if bundles is None else WORLD))
+        if bundles is None:
+            cluster.run("train", "--rounds", "20", "--epochs", "1", "--threads", "1")
+        else:
+            shutil.copytree(bundles, cluster.home / "bundles")
+        started = [cluster.replica(f"replica-{number + 1}", wait=False) for number in range(replicas)]
+        for program in (worker, *started):
+            program.wait()
         yield cluster
     finally:
         cluster.stop()
