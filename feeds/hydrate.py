@@ -18,6 +18,7 @@ from features.layout import VIEWER_DTYPE
 from features.packed import record_of
 from feeds.last_known import NOTHING_KNOWN, Known, KnownUsers, LastKnownRelations
 from feeds.seen_videos import NOTHING_SEEN, Seen, SeenVideos
+from feeds.shared_slates import OwnSlatesAlone
 from feeds.told_events import ToldEvents, reacted, watched
 
 _log = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ async def read_viewer(readers: Readers, viewer_id: str, slates: int, deadline_ms
         parts.read("features", _row(readers, viewer_id), lambda: (None, ())),
         parts.read("profile", _user(readers, viewer_id), lambda: _last_known(readers, viewer_id)),
         parts.read("seen", _seen(readers, viewer_id), lambda: NOTHING_SEEN),
-        parts.read("session", readers.slates.latest(viewer_id, slates), list),
+        parts.read("session", _slates(parts, readers, viewer_id, slates), list),
     )
     standing, ((row, told), profile, seen, latest) = await asyncio.gather(_standing(parts, readers, viewer_id), viewer)
     late, relations, news = tuple(parts.late), standing.relations, standing.news
@@ -174,6 +175,17 @@ async def read_region(readers: Readers, viewer_id: str, deadline_ms: int) -> str
     parts = _Parts(readers.patience, deadline_ms)
     profile = await parts.read("profile", _user(readers, viewer_id), lambda: _last_known(readers, viewer_id))
     return profile.region if profile is not None else ""
+
+
+async def _slates(parts: _Parts, readers: Readers, viewer_id: str, limit: int) -> list[Slate]:
+    """The viewer's last slates; those of this process alone, which is told, where no others can be read."""
+    try:
+        return await readers.slates.latest(viewer_id, limit)
+    except OwnSlatesAlone as alone:
+        if not alone.slates:
+            raise
+        parts.late.append("session")
+        return alone.slates
 
 
 async def _seen(readers: Readers, viewer_id: str) -> Seen:

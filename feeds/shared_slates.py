@@ -32,6 +32,7 @@ _MOST_LATE: Final = 10_000
 _SETTLE_MS: Final = 5_000
 _RECENT_MS: Final = 2 * 3_600_000
 _PAUSE_S: Final = 0.01
+_UNREADABLE: Final = "The slates of other replicas cannot be read: the cache does not answer; try again."
 
 
 class SlateMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,14 @@ class SlateMessage(msgspec.Struct, frozen=True, kw_only=True):
     def record(self) -> Slate:
         """The slate."""
         return decode_slate(self.slate)
+
+
+class OwnSlatesAlone(Unavailable):
+    """The slates of other replicas cannot be read; `slates` are ours, newest first."""
+
+    def __init__(self, slates: list[Slate]) -> None:
+        super().__init__(_UNREADABLE)
+        self.slates = slates
 
 
 class SlateOutbox(Protocol):
@@ -165,18 +174,16 @@ class SharedSlates:
         return await self._own.get_detail(slate_id)
 
     async def latest(self, viewer_id: str, limit: int) -> list[Slate]:
-        """The viewer's last slates, newest first; our own alone while the cache does not answer."""
+        """The viewer's last slates, newest first. OwnSlatesAlone while the cache does not answer in time."""
         own = await self._own.latest(viewer_id, limit)
-        shared: list[Slate] = []
         try:
             async with asyncio.timeout(self._deadline_s):
                 members = await self._shared_with(viewer_id, limit)
-            found = [_shared(member.encode("latin-1", "replace")) for member, _ in members[0]]
-            shared = [slate for slate in found if slate is not None]
         except (Unavailable, TimeoutError):
             self._away()
-            if not own:
-                raise _unreadable() from None
+            raise OwnSlatesAlone(own) from None
+        found = [_shared(member.encode("latin-1", "replace")) for member, _ in members[0]]
+        shared = [slate for slate in found if slate is not None]
         both = {slate.slate_id: slate for slate in (*own, *shared)}
         return sorted(both.values(), key=lambda s: (s.time_ms, s.page, s.slate_id), reverse=True)[:limit]
 
@@ -186,7 +193,7 @@ class SharedSlates:
 
 
 def _unreadable() -> Unavailable:
-    return Unavailable("The slates of other replicas cannot be read: the cache does not answer; try again.")
+    return Unavailable(_UNREADABLE)
 
 
 class SlateShipper:

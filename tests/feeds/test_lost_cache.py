@@ -51,6 +51,17 @@ def test_a_page_comes_without_the_session_where_the_sibling_shows_nothing_in_tim
     assert b.page().degraded == ()
 
 
+def test_a_page_says_so_too_where_only_this_processs_own_slates_are_known(tmp_path):
+    cluster = ToyCluster(tmp_path, deadline_ms=60)
+    a, b = cluster.both
+    first, second = a.page(), b.page()
+    cluster.watch()
+    cluster.lose_cache()
+    page = b.page()  # of the second page it knows itself
+    assert page.degraded == ("session",) and not set(ids(page)) & set(ids(second))
+    assert set(ids(page)) <= set(ids(first)) | set(names(*range(10, 40)))
+
+
 def test_a_process_that_starts_again_shows_what_is_on_its_disk(cluster):
     a, b = cluster.both
     first = a.page()
