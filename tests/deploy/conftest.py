@@ -1,4 +1,4 @@
-"""A stack for tests that break servers; those tests take turns, whatever worker they run on."""
+"""A stack for tests that break servers, and a way to run commands."""
 
 import os
 import subprocess
@@ -10,19 +10,13 @@ import pytest
 
 from core.errors import ForyouError
 from deploy import programs
-from deploy.files import locked
 from tests.integration import servers
 
 
 @pytest.fixture
 def stack():
     """All four servers, up."""
-    stack = servers.stack_of_its_own("broken")
-    with locked(stack.folder.with_name("broken.lock")):
-        try:
-            stack.up()
-        except ForyouError as error:
-            servers.give_up(error.sentence)
+    with servers.stack_to_break() as stack:
         yield stack
 
 

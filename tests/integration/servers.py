@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 import uuid
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -23,8 +24,9 @@ import pytest
 
 from core.errors import ForyouError
 from deploy import processes
+from deploy.files import locked
 from deploy.redis_cluster import RedisCluster
-from deploy.stack import Addresses, Stack
+from deploy.stack import NAMES, Addresses, Stack
 
 KEPT = "FORYOU_TEST_STACK"  # a stack that runs already and stays
 OF_THE_RUN = "FORYOU_RUN_STACKS"  # the folder of the stacks of this run, which end with it
@@ -56,6 +58,18 @@ def require_redis_cluster() -> list[int]:
 def stack_of_its_own(name: str) -> Stack:
     """A stack, not started, that no other test uses and that ends with the run: for tests that break servers."""
     return Stack(_runs() / name)
+
+
+@contextlib.contextmanager
+def stack_to_break(*names: str) -> Iterator[Stack]:
+    """One for all tests that stop, kill or suspend servers; those tests take turns, whatever worker they run on."""
+    stack = stack_of_its_own("broken")
+    with locked(stack.folder.with_name("broken.lock")):
+        try:
+            stack.up(names or NAMES)
+        except ForyouError as error:
+            give_up(error.sentence)
+        yield stack
 
 
 def unique(prefix: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from backends.cassandra.history import CassandraHistory, ensure_schema
-from core.errors import ForyouError, Unavailable
+from core.errors import Unavailable
 from core.ports import Record
 from core.settings import Settings
 from deploy.stack import Stack
@@ -20,14 +20,9 @@ VIEWERS = [f"viewer-{number}" for number in range(10)]
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A Cassandra of its own, whose commit log is in batch mode."""
-    stack = servers.stack_of_its_own("killed-cassandra")
-    try:
-        stack.up(["cassandra"])
-    except ForyouError as error:
-        servers.give_up(error.sentence)
-    yield stack
-    stack.remove()
+    """A Cassandra that may be killed, whose commit log is in batch mode."""
+    with servers.stack_to_break("cassandra") as stack:
+        yield stack
 
 
 @dataclass

@@ -12,7 +12,6 @@ from backends.kafka.topics import ensure_topics
 from backends.redis.bytes import RedisBytes
 from backends.redis.nodes import Nodes
 from backends.redis.ranked import RedisRanked
-from core.errors import ForyouError
 from core.topics import SLATES, TOPICS, USER_INTERACTION, VIDEO_PROCESSED
 from deploy.stack import Stack
 from tests.contracts.cluster_slates import ClusterSlatesContract
@@ -22,15 +21,10 @@ from tests.integration.kafka_topics import settings_for
 
 @pytest.fixture(scope="module", autouse=True)
 def _stack() -> Iterator[None]:
-    """Servers of our own: these tests break them."""
-    stack = servers.stack_of_its_own(servers.unique("cluster_slates"))
-    try:
-        stack.up(["kafka", "redis"])
-    except ForyouError as error:
-        servers.give_up(error.sentence)
-    TestOnRealServers.stack = stack
-    yield
-    stack.remove()
+    """These tests break them."""
+    with servers.stack_to_break("kafka", "redis") as stack:
+        TestOnRealServers.stack = stack
+        yield
 
 
 @pytest.mark.slow

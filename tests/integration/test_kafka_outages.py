@@ -23,14 +23,9 @@ SENTENCE = r"^Kafka at 127\.0\.0\.1:\d+ (does not|could not) [^;]+; [^;]+[?.]$"
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A broker of our own: these tests break it."""
-    stack = servers.stack_of_its_own(servers.unique("kafka_outages"))
-    try:
-        stack.up(["kafka"])
-    except ForyouError as error:
-        servers.give_up(error.sentence)
-    yield stack
-    stack.remove()
+    """These tests break the broker."""
+    with servers.stack_to_break("kafka") as stack:
+        yield stack
 
 
 @pytest.fixture
