@@ -92,7 +92,7 @@ class PlainFeed:
                 self._neighbours(viewer, gone),
                 board_rows(fresh, region, c.fresh_quota, gone),
                 board_rows(popular, region, c.popular_quota, gone),
-                board_rows(promising, region, c.promising_quota, gone),
+                board_rows(self._understood(promising, viewer, region), region, c.promising_quota, gone),
                 new_rows(self._new, query, c.new_video_quota, gone),
             )
         ):
@@ -102,6 +102,16 @@ class PlainFeed:
                 else:
                     found[row] = Candidate(self._videos[row], [number])
         return list(found.values())
+
+    def _understood(self, board: Board, viewer: Viewer, region: int) -> Board:
+        """The board without the languages that the viewer does not speak."""
+        spoken = {0, *viewer.profile[1:4]}
+        if len(spoken) == 1:
+            return board
+        parts = (board.everywhere, board.by_region.get(region, board.everywhere[:0]))
+        kept = [[row for row in rows.tolist() if self._videos[row].language in spoken] for rows in parts]
+        everywhere, own = (np.array(rows, np.int32) for rows in kept)
+        return Board(everywhere, {region: own} if region in board.by_region else {})
 
     def _nearest(self, vector: np.ndarray, gone: set[int]) -> list[int]:
         quota = self._config.two_tower_quota

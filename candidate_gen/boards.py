@@ -1,6 +1,6 @@
 """Boards: videos ranked once for everybody, or once for each region, from arrays passed in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,11 @@ class Board:
         own = local[: int(quota * local_share)]
         rest = self.everywhere[: quota + len(own)]
         return np.concatenate([own, rest[~np.isin(rest, own)]])[:quota].astype(np.int32)
+
+    def only(self, region: int, fit: Callable[[Int32], Bool]) -> "Board":
+        """The rows that fit, of everybody's board and of this region's."""
+        local = self.by_region.get(region)
+        return Board(self.everywhere[fit(self.everywhere)], {} if local is None else {region: local[fit(local)]})
 
 
 def ranked_board(scores: Float64, region: Int32, size: int, allowed: Bool | None = None) -> Board:

@@ -8,10 +8,10 @@ from candidate_gen.index import VideoIndex
 from candidate_gen.interactions import signal_weight
 from candidate_gen.item_to_item import Neighbours
 from candidate_gen.towers import ViewerTower
-from candidate_gen.viewer_view import History, history_of, withheld
+from candidate_gen.viewer_view import History, history_of, spoken_by, withheld
 from core.arrays import Float32, Int32
 from core.query import Query
-from core.video_table import Vocabulary
+from core.video_table import VideoTable, Vocabulary
 
 
 class TwoTowerSourceConfig(BaseModel):
@@ -100,8 +100,12 @@ class BoardSource:
         """[<= quota] int32"""
         gone = withheld(query)
         region, quota = self._regions.code(query.region), self._config.quota
-        rows = self._board.rows(region, quota + len(gone), self._config.local_share)
+        rows = self.board(query, region).rows(region, quota + len(gone), self._config.local_share)
         return rows[~np.isin(rows, gone)][:quota]
+
+    def board(self, query: Query, region: int) -> Board:
+        """The board that this viewer's rows are taken from."""
+        return self._board
 
 
 class PopularSource(BoardSource):
@@ -111,9 +115,22 @@ class PopularSource(BoardSource):
 
 
 class PromisingSource(BoardSource):
-    """What may be the best, by how it was watched and by what is not known of it, in the viewer's region first."""
+    """What may be the best, by how it was watched and by what is not known of it, in the viewer's region first; of the
+    languages that the viewer speaks, where those are known."""
 
     name = "promising"
+
+    def __init__(self, board: Board, table: VideoTable, config: BoardSourceConfig) -> None:
+        super().__init__(board, table.regions, config)
+        self._table = table
+
+    def board(self, query: Query, region: int) -> Board:
+        """The board without what the viewer does not understand; a video without a language stays."""
+        spoken = spoken_by(query)
+        if not len(spoken):
+            return self._board
+        understood = np.append(spoken, 0)
+        return self._board.only(region, lambda rows: np.isin(self._table.language[rows], understood))
 
 
 class FreshSource(BoardSource):

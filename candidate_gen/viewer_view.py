@@ -35,3 +35,11 @@ def history_of(query: Query) -> History:
 def withheld(query: Query) -> Int32:
     """Rows that will be filtered later, so that a search asks for as many more. [n] int32"""
     return np.unique(np.concatenate([query.seen, query.served])).astype(np.int32)
+
+
+def spoken_by(query: Query) -> Int32:
+    """Codes of the languages that the viewer's profile names; none where it is not known. [n] int32"""
+    if query.viewer_state is None or len(query.viewer_state) == 0:
+        return np.zeros(0, np.int32)
+    codes = query.viewer_state[0]["profile"][1:4]
+    return np.asarray(codes[codes > 0], np.int32)

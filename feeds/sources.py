@@ -91,7 +91,7 @@ def for_you_sources(bundle: Bundle, state: FeatureState, config: ForYouConfig, n
         als,
         ease,
         BlendSource(parts, bundle.blend, len(bundle.towers.vectors), BlendSourceConfig(quota=config.blend_quota)),
-        PromisingSource(promising, table.regions, BoardSourceConfig(quota=config.promising_quota)),
+        PromisingSource(promising, table, BoardSourceConfig(quota=config.promising_quota)),
     )
 
 
