@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import prometheus_client  # noqa: F401 - before a test imports Feast, which would switch it to files of its own
 import pytest
@@ -23,6 +24,22 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """They end with the run."""
     servers.end_run()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Two workers begin at different ends of the suite."""
+    from tests.both_ends import FromBothEnds
+
+    return FromBothEnds(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The ends: files of real servers, and all others."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from tests.both_ends import servers_first
+
+        items[:] = servers_first(items, REPOSITORY / "tests")
 
 
 @pytest.fixture(scope="session")
