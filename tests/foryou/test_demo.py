@@ -35,6 +35,7 @@ def test_an_interrupted_demo_goes_on_where_it_was(run, imported, monkeypatch):
     import foryou.commands.importing as importing
     import foryou.commands.training as training
 
+    monkeypatch.setenv("FORYOU_MLFLOW", "off")  # a record takes as long as the training
     monkeypatch.setattr(importing, "import_folder", None)  # a second import would fail
     whole = training.config_of
     monkeypatch.setattr(training, "config_of", lambda settings, *_: whole(settings, 0, 3, 1, None))
