@@ -109,7 +109,9 @@ def test_who_finishes_a_topic_gets_more_of_it_than_who_skips_it(new_home, indiff
 
 def test_who_marks_a_topic_as_not_interesting_gets_less_of_it(new_home, indifferent):
     disliked = lived(new_home(), (0.5, "not_interested"))
-    assert of_topic(disliked) < of_topic(indifferent)
+    assert lift(disliked, indifferent) < 0
+    # Repeats have their price, so that a page seldom has three of a topic anyway.
+    assert of_topic(disliked) <= of_topic(indifferent)
 
 
 @pytest.mark.parametrize("kind", ["like", "share", "save", "comment"])
