@@ -59,6 +59,7 @@ class Viewer:
     banned: dict = field(default_factory=dict)
     follows: set = field(default_factory=set)
     cursors: list = field(default_factory=list)
+    numbers: list = field(default_factory=list)  # of the pages, as the server counts them
     owed: list = field(default_factory=list)  # what the next page must know: (kind, id)
     promises: list = field(default_factory=list)  # (slate id, what it must know)
     events: int = 0
@@ -79,7 +80,7 @@ class Viewer:
         if way == 1 and self.cursors:
             query = {"cursor": self.cursors[-1]}
         elif way == 2:
-            query = {"page": len(self.served)}
+            query = {"page": self.numbers[-1] + 1 if self.numbers else 0}
         began = time.monotonic()
         page = self.ask(query)
         videos = [video["video_id"] for video in page["videos"]]
@@ -94,14 +95,16 @@ class Viewer:
         self.owed = []
         self.served.append((page["slate_id"], videos))
         self.cursors.append(page["cursor"])
+        # An answer that was lost with its process leaves a page that we never saw: the server's number counts.
+        self.numbers.append(page["next_page"] - 1 if page["has_more"] else (self.numbers or [-1])[-1] + 1)
         self.authors |= {video["video_id"]: video["user"]["user_id"] for video in page["videos"]}
         return page
 
     def again(self):
         """A page that was served, which must be as it was, less what may not be shown any more."""
         number = self.rng.choice([0, self.rng.randrange(len(self.served))])
-        query = {"page": number}
-        if number and self.rng.random() < 0.5:
+        query, before = {"page": self.numbers[number]}, self.numbers[number - 1]
+        if number and before + 1 == self.numbers[number] and self.rng.random() < 0.5:
             query = {"cursor": self.cursors[number - 1]}
         began = time.monotonic()
         page, (slate_id, shown) = self.ask(query), self.served[number]

@@ -203,11 +203,11 @@ def report(clients, phases, forced, options):
 
 
 def tell_bugs(cluster):
-    """The errors that the replicas logged and did not foresee."""
+    """What the replicas logged of requests that they answered with 500."""
     for program in cluster.replicas():
         log = program.log.read_text(errors="replace")
-        for at in [at for at in range(len(log)) if log.startswith("Traceback", at)][-3:]:
-            print(f"{program.name}: {log[max(at - 300, 0) : at + 6_000]}")
+        for part in log.split("\nError ")[1:][:3]:  # as serving.errors writes it, with the traceback behind
+            print(f"\n{program.name}: Error {part[:6_000]}")
 
 
 def main():
