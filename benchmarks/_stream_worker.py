@@ -6,8 +6,8 @@ import signal
 import sys
 
 from benchmarks._stream_setup import Parts
-from core.event_loop import run
 from core.settings import Settings
+from serving.event_loop import run
 
 
 async def work(settings: Settings) -> None:

@@ -25,13 +25,13 @@ from feast import FeatureStore
 from backends.redis.feature_store import RedisFeatureStore
 from benchmarks._features_setup import FEATURES, ROWS, VIDEOS, VIEWERS, Rows, make, open_feast, open_ours
 from core.arrays import Array, Float32
-from core.event_loop import run
 from deploy.stack import Stack
 from features.feast_fields import ENTITIES
 from features.feast_offline import packed_rows
 from features.layout import COUNTS_DTYPE, VIEWER_DTYPE
 from features.packed import record_of, records_of
 from features.state import viewer_arrays
+from serving.event_loop import run
 
 ROUNDS, BUDGET_S, OURS_EACH = 60, 60, 20
 AT_LEAST = {"viewer": 20, "mapped": 800, "packed": 60}

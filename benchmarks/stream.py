@@ -41,7 +41,6 @@ from benchmarks._stream_setup import (
     until_applied,
     until_counted,
 )
-from core.event_loop import run
 from core.settings import Settings
 from core.topics import COUNTS, USER_INTERACTION
 from features.layout import VIEWER_DTYPE
@@ -49,6 +48,7 @@ from features.packed import record_of
 from features.stream.loop import StageConfig
 from features.stream.sink import StreamSink
 from features.stream.warm import warm_kernels
+from serving.event_loop import run
 
 ROUNDS, FIRST, EVENTS, PUSHED, AT_LEAST = 3, 20_000, 60_000, 8_000, 20
 BATCH = StageConfig().batch

@@ -15,8 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from core.errors import ConfigError
-from core.event_loop import run
 from core.settings import Settings
+from serving.event_loop import run
 
 GRACE_S: Final = 10
 BACKLOG: Final = 2048

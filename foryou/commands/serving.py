@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from core.event_loop import run
 from foryou.commands.home import HomeOption, require_log, settings_of
 from foryou.console import Steps, note
+from serving.event_loop import run
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

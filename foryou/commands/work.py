@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from core.errors import ConfigError
-from core.event_loop import run
 from foryou.commands.home import HomeOption, settings_of
 from foryou.console import note
+from serving.event_loop import run
 
 if TYPE_CHECKING:
     from core.settings import Settings

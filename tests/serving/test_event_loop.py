@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from core.event_loop import run
+from serving.event_loop import run
 
 
 async def _loop() -> str:
