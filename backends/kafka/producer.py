@@ -65,6 +65,12 @@ class Producer:
                 if producer is not None and (isinstance(error, TimeoutError) or is_final(error)):
                     self._drop(producer)
                 raise
+            except KeyError as error:
+                if producer is None or producer._message_accumulator._exception is None:
+                    raise
+                # The driver has died of a batch that it asked again for and that was given up meanwhile.
+                self._drop(producer)
+                raise ProducerClosed from error
 
     async def start(self) -> None:
         """Connect; Unavailable where Kafka does not answer."""
@@ -195,7 +201,7 @@ class Producer:
 
 async def _ended(producer: AIOKafkaProducer, limit_s: float) -> None:
     """Without its queue: its own `stop` would first wait until all of it is sent."""
-    with suppress(TimeoutError, KafkaError):
+    with suppress(TimeoutError, KafkaError, KeyError):  # the last one: what the driver may have died of
         async with asyncio.timeout(limit_s):
             await producer._sender.close()
     await producer.client.close()
