@@ -59,4 +59,5 @@ ARMS: Final[Mapping[str, Arm]] = {
     TWO_TOWER: Arm(_NOTHING_DRAWN, two_tower_alone),
     "no_diversity": Arm(_NO_PRICES),
     "nothing_drawn": Arm(_NOTHING_DRAWN),
+    "no_exploration": Arm({**_NOTHING_DRAWN, "exploration_weight": 0.0}),
 }

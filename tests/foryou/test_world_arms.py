@@ -44,7 +44,9 @@ def test_an_arm_changes_what_it_names_and_keeps_the_rest():
     whole = ForYouConfig(topic_weight=0.9, like_weight=0.7)
     arm = ARMS["no_diversity"].config(whole)
     assert (arm.topic_weight, arm.author_weight, arm.like_weight) == (0.0, 0.0, 0.7)
-    assert ARMS["nothing_drawn"].config(whole) == whole.model_copy(update={"exploration_every": 0, "random_share": 0.0})
+    drawn = {"exploration_every": 0, "random_share": 0.0}
+    assert ARMS["nothing_drawn"].config(whole) == whole.model_copy(update=drawn)
+    assert ARMS["no_exploration"].config(whole) == whole.model_copy(update=drawn | {"exploration_weight": 0.0})
 
 
 def test_arms_lie_between_popularity_and_the_oracle():
