@@ -1,14 +1,27 @@
 """What a viewer did, as the history keeps it: single interactions, and how many of each kind in each hour (UTC)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from core.errors import InputError
+from core.events import Event, Like, NotInterested, Report, Save, Unlike, Unsave
 from core.ports import Record
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MOST_DAYS: Final = 400
+LIKED: Final = "like"
+SAVED: Final = "save"
+DISLIKED: Final = "dislike"
+REACTIONS: Final[Mapping[type[Event], tuple[str, int]]] = {
+    Like: (LIKED, 1),
+    Unlike: (LIKED, 0),
+    Save: (SAVED, 1),
+    Unsave: (SAVED, 0),
+    NotInterested: (DISLIKED, 1),
+    Report: (DISLIKED, 1),
+}
+"""What a history keeps of such an event: the reaction, and whether it stands."""
 
 
 class Interaction(NamedTuple):

@@ -21,21 +21,12 @@ from core.events import (
     Watch,
     kind_of,
 )
-from core.history import DAY_MS, HOUR_MS
+from core.history import DAY_MS, DISLIKED, HOUR_MS, LIKED, REACTIONS, SAVED
 from core.ports import Record
 
 Row = tuple[str, tuple[Any, ...]]  # the table and its values
 
 _EPOCH: Final = date(1970, 1, 1)
-_LIKE, _SAVE, _DISLIKE = "like", "save", "dislike"
-_REACTIONS: Final = {
-    Like: (_LIKE, 1),
-    Unlike: (_LIKE, 0),
-    Save: (_SAVE, 1),
-    Unsave: (_SAVE, 0),
-    NotInterested: (_DISLIKE, 1),
-    Report: (_DISLIKE, 1),
-}
 _BY_TIME: Final = {"user_interactions", "activity_logs", "activity_hours"}
 _IN_COLUMNS: Final = ("kind", "event_id", "viewer_id", "video_id", "time_ms")
 # As in the features: whoever saw this much of a video has seen it all.
@@ -61,7 +52,7 @@ def rows_of(record: Record) -> Iterator[Row]:
         completed = event.play_ms >= _COMPLETED * event.length_ms
         yield "watch_history", (viewer, time_ms, video, min(event.play_ms // 1_000, _MOST_SECONDS), completed)
     elif isinstance(event, Like | Unlike | Save | Unsave | NotInterested | Report):
-        reaction, stands = _REACTIONS[type(event)]
+        reaction, stands = REACTIONS[type(event)]
         yield "reactions", (viewer, reaction, video, 2 * record.offset + stands, 1_000 * time_ms)
 
 
@@ -73,9 +64,9 @@ def partition_of(table: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
 def standing(words: list[tuple[str, str, int]]) -> Reactions:
     """The likes, saves and dislikes that stand, of rows (reaction, video, word)."""
     return Reactions(
-        liked=frozenset(video for reaction, video, word in words if reaction == _LIKE and word & 1),
-        saved=frozenset(video for reaction, video, word in words if reaction == _SAVE and word & 1),
-        disliked=frozenset(video for reaction, video, word in words if reaction == _DISLIKE and word & 1),
+        liked=frozenset(video for reaction, video, word in words if reaction == LIKED and word & 1),
+        saved=frozenset(video for reaction, video, word in words if reaction == SAVED and word & 1),
+        disliked=frozenset(video for reaction, video, word in words if reaction == DISLIKED and word & 1),
     )
 
 

@@ -3,11 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from backends.sqlite.database import Database
 from core.catalogue import Reactions
 from core.events import Impression, Like, NotInterested, Report, Save, Unlike, Unsave, Watch
+from core.history import DISLIKED, LIKED, REACTIONS, SAVED
 from core.ports import Record
 
 _SCHEMA = """
@@ -34,17 +34,6 @@ INSERT INTO reactions VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET stands = excluded.stands, time_ms = excluded.time_ms, offset = excluded.offset
 WHERE (excluded.time_ms, excluded.offset) > (time_ms, offset)
 """
-_LIKED: Final = "like"
-_SAVED: Final = "save"
-_DISLIKED: Final = "dislike"
-_REACTIONS: Final = {
-    Like: (_LIKED, 1),
-    Unlike: (_LIKED, 0),
-    Save: (_SAVED, 1),
-    Unsave: (_SAVED, 0),
-    NotInterested: (_DISLIKED, 1),
-    Report: (_DISLIKED, 1),
-}
 
 
 class SqliteHistoryStore:
@@ -74,7 +63,7 @@ class SqliteHistoryStore:
                 first_ms, last_ms = sights.get(key, (at_ms, at_ms))
                 sights[key] = min(first_ms, at_ms), max(last_ms, at_ms)
             elif isinstance(event, Like | Unlike | Save | Unsave | NotInterested | Report):
-                kind, stands = _REACTIONS[type(event)]
+                kind, stands = REACTIONS[type(event)]
                 place = (event.viewer_id, kind, event.video_id)
                 reactions.append((*place, stands, event.time_ms, record.offset))
         self._write(sights, reactions)
@@ -115,9 +104,9 @@ class SqliteHistoryStore:
         """Likes, saves and dislikes that stand."""
         rows = self._database.rows("SELECT kind, video FROM reactions WHERE viewer = ? AND stands", (viewer_id,))
         return Reactions(
-            liked=frozenset(video for kind, video in rows if kind == _LIKED),
-            saved=frozenset(video for kind, video in rows if kind == _SAVED),
-            disliked=frozenset(video for kind, video in rows if kind == _DISLIKED),
+            liked=frozenset(video for kind, video in rows if kind == LIKED),
+            saved=frozenset(video for kind, video in rows if kind == SAVED),
+            disliked=frozenset(video for kind, video in rows if kind == DISLIKED),
         )
 
 
