@@ -16,9 +16,9 @@ def leave_out(first):
     """No page is cut or ranked, and no rung above `first` is asked."""
     usual = Ladder.page
 
-    async def page(ladder, query, surface, begun_ns, last_page):
+    async def page(ladder, query, surface, begun_ns, shown):
         ladder.rungs = [rung for rung in ladder.rungs if RUNGS.index(rung.name) >= RUNGS.index(first)]
-        return await usual(ladder, query, surface, begun_ns, last_page)
+        return await usual(ladder, query, surface, begun_ns, shown)
 
     async def nothing(remainders, query, surface, signals):
         return None

@@ -5,10 +5,10 @@ It is the product with fewer candidates: what the benchmark checks does not depe
 
 import sys
 
-from core.event_loop import run
 from core.settings import Settings
 from feeds.config import ForYouConfig
 from foryou.bootstrap import open_product
+from serving.event_loop import run
 from serving.server import bind, serve_here
 
 FEW = ForYouConfig(
