@@ -4,16 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from core.errors import InputError
-from core.events import Event, Like, NotInterested, Report, Save, Unlike, Unsave
+from core.events import Like, NotInterested, Report, Save, Unlike, Unsave
 from core.ports import Record
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MOST_DAYS: Final = 400
+
+Reaction = Like | Unlike | Save | Unsave | NotInterested | Report
 LIKED: Final = "like"
 SAVED: Final = "save"
 DISLIKED: Final = "dislike"
-REACTIONS: Final[Mapping[type[Event], tuple[str, int]]] = {
+REACTIONS: Final[Mapping[type[Reaction], tuple[str, int]]] = {
     Like: (LIKED, 1),
     Unlike: (LIKED, 0),
     Save: (SAVED, 1),

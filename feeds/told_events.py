@@ -14,19 +14,8 @@ from core.arrays import Array
 from core.cache_keys import cache_key
 from core.catalogue import Reactions
 from core.errors import SchemaMismatch
-from core.events import (
-    CATALOGUE_EVENTS,
-    Impression,
-    Like,
-    NotInterested,
-    Report,
-    Save,
-    Unlike,
-    Unsave,
-    Watch,
-    decode,
-    encode,
-)
+from core.events import CATALOGUE_EVENTS, Impression, Watch, decode, encode
+from core.history import DISLIKED, LIKED, REACTIONS, SAVED, Reaction
 from core.ports import Ranked, Record
 from core.video_table import Vocabulary
 from features.columns import columns_of
@@ -93,20 +82,15 @@ def counted(row: Array, told: Sequence[Record], state: FeatureState, now_ms: int
 
 def reacted(reactions: Reactions, told: Sequence[Record]) -> Reactions:
     """Likes, saves and dislikes with what was told since."""
-    liked, saved, disliked = set(reactions.liked), set(reactions.saved), set(reactions.disliked)
-    for event in (record.event for record in told):
-        match event:
-            case Like():
-                liked.add(event.video_id)
-            case Unlike():
-                liked.discard(event.video_id)
-            case Save():
-                saved.add(event.video_id)
-            case Unsave():
-                saved.discard(event.video_id)
-            case NotInterested() | Report():
-                disliked.add(event.video_id)
-    return Reactions(liked=frozenset(liked), saved=frozenset(saved), disliked=frozenset(disliked))
+    news = [event for event in (record.event for record in told) if isinstance(event, Reaction)]
+    if not news:
+        return reactions
+    standing = {LIKED: set(reactions.liked), SAVED: set(reactions.saved), DISLIKED: set(reactions.disliked)}
+    for event in news:
+        reaction, stands = REACTIONS[type(event)]
+        (standing[reaction].add if stands else standing[reaction].discard)(event.video_id)
+    liked, saved, disliked = (frozenset(standing[reaction]) for reaction in (LIKED, SAVED, DISLIKED))
+    return Reactions(liked=liked, saved=saved, disliked=disliked)
 
 
 def watched(told: Sequence[Record]) -> list[str]:

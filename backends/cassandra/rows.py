@@ -8,20 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from core.catalogue import Reactions
-from core.events import (
-    VIEWER_EVENTS,
-    Event,
-    Impression,
-    Like,
-    NotInterested,
-    Report,
-    Save,
-    Unlike,
-    Unsave,
-    Watch,
-    kind_of,
-)
-from core.history import DAY_MS, DISLIKED, HOUR_MS, LIKED, REACTIONS, SAVED
+from core.events import VIEWER_EVENTS, Event, Impression, Watch, kind_of
+from core.history import DAY_MS, DISLIKED, HOUR_MS, LIKED, REACTIONS, SAVED, Reaction
 from core.ports import Record
 
 Row = tuple[str, tuple[Any, ...]]  # the table and its values
@@ -51,7 +39,7 @@ def rows_of(record: Record) -> Iterator[Row]:
     if isinstance(event, Watch):
         completed = event.play_ms >= _COMPLETED * event.length_ms
         yield "watch_history", (viewer, time_ms, video, min(event.play_ms // 1_000, _MOST_SECONDS), completed)
-    elif isinstance(event, Like | Unlike | Save | Unsave | NotInterested | Report):
+    elif isinstance(event, Reaction):
         reaction, stands = REACTIONS[type(event)]
         yield "reactions", (viewer, reaction, video, 2 * record.offset + stands, 1_000 * time_ms)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from backends.sqlite.database import Database
 from core.catalogue import Reactions
-from core.events import Impression, Like, NotInterested, Report, Save, Unlike, Unsave, Watch
-from core.history import DISLIKED, LIKED, REACTIONS, SAVED
+from core.events import Impression, Watch
+from core.history import DISLIKED, LIKED, REACTIONS, SAVED, Reaction
 from core.ports import Record
 
 _SCHEMA = """
@@ -62,7 +62,7 @@ class SqliteHistoryStore:
                 key, at_ms = (event.viewer_id, event.video_id), min(event.time_ms, _LAST_MS)
                 first_ms, last_ms = sights.get(key, (at_ms, at_ms))
                 sights[key] = min(first_ms, at_ms), max(last_ms, at_ms)
-            elif isinstance(event, Like | Unlike | Save | Unsave | NotInterested | Report):
+            elif isinstance(event, Reaction):
                 kind, stands = REACTIONS[type(event)]
                 place = (event.viewer_id, kind, event.video_id)
                 reactions.append((*place, stands, event.time_ms, record.offset))
