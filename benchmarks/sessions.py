@@ -119,15 +119,15 @@ def publish(servers, videos):
         servers.ask("staff", "POST", EVENTS, {"events": events}, role="operator")
 
 
-def live(viewers, servers, pages, removed, rng, until_s):
-    """All pages of these viewers, of some of them by turns and then of others; now and then a video is removed. When
-    the time is up nobody begins another page."""
+def live(viewers, servers, pages, removed, rng, until_s, removing):
+    """All pages of these viewers, of some of them by turns and then of others; after a share of them a video is
+    removed. When the time is up nobody begins another page."""
     turns = (viewer for start in range(0, len(viewers), BY_TURNS) for _ in range(pages)
              for viewer in viewers[start : start + BY_TURNS])  # fmt: skip
     for viewer in turns:
         if time.monotonic() < until_s:
             viewer.step()
-            if viewer.served and rng.random() < 0.02:
+            if viewer.served and rng.random() < removing:
                 video = rng.choice(viewer.served[-1][1] or [""])
                 event = viewer.event("video_removed", {"slate_id": ""}, None, video_id=video)
                 if video and video not in removed:
@@ -197,11 +197,13 @@ def run(chosen, home):
     clients = [Servers(PORTS, token_of, seed) for seed in range(THREADS)]
     publish(clients[0], chosen.videos)
     viewers = [Viewer(f"w{n}", clients[n % THREADS], removed, n, chosen.limit) for n in range(chosen.viewers)]
+    removing = min(0.02, chosen.videos / 5 / (chosen.viewers * chosen.pages))  # most videos stay, however long it runs
     until_s = time.monotonic() + (chosen.minutes * 60 or float("inf"))
     killer = threading.Thread(target=pair.kill_by_turns, args=(chosen.kill_every, done))
     threads = [
         threading.Thread(
-            target=live, args=(viewers[n::THREADS], clients[n], chosen.pages, removed, random.Random(n), until_s)
+            target=live,
+            args=(viewers[n::THREADS], clients[n], chosen.pages, removed, random.Random(n), until_s, removing),
         )
         for n in range(THREADS)
     ]

@@ -19,7 +19,7 @@ from tests.integration.watching_clients import WatchingClients
 
 FORGOTTEN = (USER_INTERACTION, COUNTS, SLATES)
 VIEWERS = [f"u{number}" for number in range(60)]
-SLATES_EACH = 50
+SLATES_EACH = 60
 PATIENCE_S = 90
 
 

@@ -46,8 +46,9 @@ def test_every_row_that_was_served_comes_out_of_archive_and_log_to_the_last_bit(
     print(f"staleness {report['staleness']}\njoin {report['join']}")
     assert report["rows"] >= max(lived.clients.watched.rows, 2_000) and report["features"] == len(NAMES)
     assert report["differences"] == [] and (report["missing_states"], report["missing_rows"]) == (0, 0)
-    # of little worth if every row had been read from the same few states
-    assert report["states"] > 1_000
+    # of little worth if every row had been read from the same few states: viewers' grow with the slates, the others'
+    # with what popular videos and their authors live through, which is chance
+    assert report["states"] > 5 * report["slates"] and report["slates"] >= len(lived.clients.watched.slates)
     assert {one["entity"] for one in report["staleness"]} == set(ENTITIES)
     join = report["join"]
     assert (join["rows"], join["states"]) == (report["rows"], report["states"])
