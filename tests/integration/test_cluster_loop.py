@@ -23,6 +23,7 @@ from features.skew.compare import bits_differ
 from feeds.logged_slates import ArchivedSlates
 from tests.integration.kept_rows import backfilled, differing, online_rows, snapshots, standing, stored_in_files
 from tests.integration.lived_cluster import FORGOTTEN, VIEWERS, Lived, live, logged_slates
+from tests.integration.running_cluster import Program
 from tests.integration.trained_cluster import trained_on_shared_servers
 from training.feedback.days import join_days
 from training.feedback.files import fixed_values, read_rows
@@ -184,6 +185,41 @@ async def _at_once(lived, viewers):
             again = await _logged(lived, following["slate_id"])
             assert again.viewer["version"][0] >= row["version"][0] and _has(again.viewer, rows)
     return took
+
+
+def test_what_a_like_dropped_is_ranked_ahead_by_the_worker_so_that_the_next_page_is_cut(lived):
+    assert asyncio.run(_cut_after_likes(lived, VIEWERS[10:12])) == 0
+    cluster, told = lived.cluster, "ranks ahead"
+    worker = Program(cluster, "ahead", ["work", "precompute", "--share", "1"], lambda program: told in program.tail())
+    cluster.programs["ahead"] = worker
+    worker.start()
+    try:
+        assert asyncio.run(_cut_after_likes(lived, VIEWERS[12:16])) >= 3
+    finally:
+        assert worker.stop() == 0, worker.tail()
+
+
+async def _cut_after_likes(lived, viewers):
+    """Of how many viewers the page after a like was cut from what was ranked meanwhile."""
+    clients, cut = lived.clients, 0
+    async with httpx.AsyncClient(timeout=10.0) as client:
+        for viewer in viewers:
+            page = await clients.page(client, viewer)
+            about = {"video_id": page["videos"][0]["video_id"], "slate_id": page["slate_id"]}
+            await clients.report(client, viewer, [clients.event("impression", **about), clients.event("like", **about)])
+            await asyncio.sleep(3 * AT_ONCE_S)
+            before = await _found(client, clients)
+            following = await clients.page(client, viewer)
+            assert following["videos"] and about["video_id"] not in {v["video_id"] for v in following["videos"]}
+            cut += await _found(client, clients) - before == 1
+    return cut
+
+
+async def _found(client, clients):
+    """Remainders that the replicas found at hand."""
+    texts = [(await client.get(f"{url}/metrics")).text for url in clients.urls]
+    wanted = 'foryou_cache_looks_total{cache="foryou",found="yes"} '
+    return sum(float(line.removeprefix(wanted)) for text in texts for line in text.splitlines() if wanted in line)
 
 
 async def _row(cluster, viewer):
