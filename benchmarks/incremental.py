@@ -76,10 +76,7 @@ def loaded(home: Path, words: Words | None = None) -> LogData:
 
 def written(bundles: Path, data: LogData, fitted: Fitted, config: TrainConfig) -> str:
     """The id of the bundle that was fitted."""
-    return write_bundle(
-        bundles, data, fitted.split, fitted.serving, fitted.blend, fitted.ranking.ranker, data.words(), config,
-        fitted.metrics, (), 0, len(fitted.rows), {}, fitted.parent,
-    ).bundle_id  # fmt: skip
+    return write_bundle(bundles, data, fitted, config, 0, {}).bundle_id
 
 
 def show(name: str, bundles: Path, bundle: str, data: LogData, day: Judged, seconds: float) -> None:

@@ -6,15 +6,14 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from candidate_gen.blend import Blend
 from candidate_gen.index import IndexConfig, VideoIndex
 from candidate_gen.towers import VideoTower
 from core.manifest import CHAMPION, Manifest, sha256, write_manifest
 from features.definitions import schema_hash
-from features.words import Words
 from feeds.bundle import (
     AFFINITY_FILE,
     ALS_FILE,
@@ -27,34 +26,24 @@ from feeds.bundle import (
     TOWERS_FILE,
     WORDS_FILE,
 )
-from ranking.ranker import Ranker
 from training.config import TrainConfig
 from training.log_data import LogData
 from training.retrieval import Retrieval
 from training.split import Split
+
+if TYPE_CHECKING:
+    from training.pipeline import Fitted
 
 _VERSIONED = ("foryou", "torch", "faiss-cpu", "lightgbm", "numpy", "numba", "mlflow", "feast", "ray")
 _FLAT_LIMIT = 20_000
 
 
 def write_bundle(
-    bundles: Path,
-    data: LogData,
-    split: Split,
-    retrieval: Retrieval,
-    blend: Blend,
-    ranker: Ranker,
-    words: Words,
-    config: TrainConfig,
-    metrics: dict[str, float],
-    notes: tuple[str, ...],
-    now_ms: int,
-    impressions: int,
-    beside: Mapping[str, bytes],
-    parent: Manifest | None = None,
+    bundles: Path, data: LogData, fitted: "Fitted", config: TrainConfig, now_ms: int, beside: Mapping[str, bytes]
 ) -> Manifest:
-    """Write everything, files `beside` the models too; the folder's name is the bundle's id, a hash of its content.
-    `parent` is the bundle that this one continues."""
+    """Write all that was fitted and will serve, and files `beside` it; the folder's name is the bundle's id, a hash of
+    its content."""
+    retrieval, ranker, split, parent = fitted.serving, fitted.ranking.ranker, fitted.split, fitted.parent
     part = bundles / "part"
     shutil.rmtree(part, ignore_errors=True)  # what a killed run left would be hashed with the rest
     part.mkdir(parents=True)
@@ -63,9 +52,9 @@ def write_bundle(
     (part / NEIGHBOURS_FILE).write_bytes(retrieval.neighbours.to_bytes())
     (part / ALS_FILE).write_bytes(retrieval.als.to_bytes())
     (part / EASE_FILE).write_bytes(retrieval.linear.to_bytes())
-    (part / BLEND_FILE).write_bytes(blend.to_bytes())
+    (part / BLEND_FILE).write_bytes(fitted.blend.to_bytes())
     (part / LENGTHS_FILE).write_bytes(retrieval.lengths.to_bytes())
-    (part / WORDS_FILE).write_bytes(words.to_bytes())
+    (part / WORDS_FILE).write_bytes(data.words().to_bytes())
     _write_index(part / INDEX_FILE, data, retrieval, split)
     ranker.save(part)
     for name, content in beside.items():
@@ -80,14 +69,14 @@ def write_bundle(
         data_from_ms=split.start_ms,
         data_until_ms=split.test_from_ms,
         applied_offset=data.applied_offset,
-        impressions=impressions,
+        impressions=len(fitted.rows),
         seed=config.seed,
         heads=ranker.heads,
         value_weights=config.value_weights,
-        metrics={name: float(value) for name, value in metrics.items()},
+        metrics={name: float(value) for name, value in fitted.metrics.items()},
         versions=_versions(),
         files=files,
-        notes=notes,
+        notes=tuple(f"head {name}: {reason}" for name, reason in fitted.ranking.trained.skipped.items()),
         parent=parent.bundle_id if parent else "",
         increments=parent.increments + 1 if parent else 0,
     )

@@ -131,14 +131,9 @@ def ship(
     how: Publication | None = None,
 ) -> Manifest:
     """Write what was fitted as a bundle and publish it."""
-    skipped = tuple(f"head {name}: {reason}" for name, reason in fitted.ranking.trained.skipped.items())
     progress("bundle", 0, 2)
-    bundles = home / "bundles"
     window = training_window(data, fitted, config.seed)
-    manifest = write_bundle(
-        bundles, data, fitted.split, fitted.serving, fitted.blend, fitted.ranking.ranker, data.words(), config,
-        fitted.metrics, skipped, now_ms, len(fitted.rows), {WINDOW_FILE: window.to_bytes()}, fitted.parent,
-    )  # fmt: skip
+    manifest = write_bundle(home / "bundles", data, fitted, config, now_ms, {WINDOW_FILE: window.to_bytes()})
     progress("bundle", 1, 2)
     publish(home, data, config, fitted, manifest, now_ms, how or Publication())
     progress("bundle", 2, 2)

@@ -45,7 +45,4 @@ def fitted_world(home):
 
 def written(bundles, data, fitted, beside=None, now_ms=NOW_MS):
     """The fit as a bundle of these bundles."""
-    return write_bundle(
-        bundles, data, fitted.split, fitted.serving, fitted.blend, fitted.ranking.ranker, data.words(), CONFIG,
-        fitted.metrics, (), now_ms, len(fitted.rows), beside or {},
-    )  # fmt: skip
+    return write_bundle(bundles, data, fitted, CONFIG, now_ms, beside or {})

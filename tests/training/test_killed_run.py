@@ -47,11 +47,7 @@ def log_of(home):
 def bundle_of(home, name, config=CONFIG):
     """The id of the bundle that is trained on this home, with its scratch and bundles under `name`."""
     data, folder = log_of(home), home / name
-    f = fit(data, config, folder)
-    return write_bundle(
-        folder / "bundles", data, f.split, f.serving, f.blend, f.ranking.ranker, data.words(), config, f.metrics, (),
-        NOW_MS, len(f.rows), {},
-    ).bundle_id  # fmt: skip
+    return write_bundle(folder / "bundles", data, fit(data, config, folder), config, NOW_MS, {}).bundle_id
 
 
 def kept(home, name):
