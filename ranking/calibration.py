@@ -16,6 +16,7 @@ from core.errors import InputError, SchemaMismatch
 Method = Literal["platt", "isotonic", "linear", "exponential", "identity"]
 
 _NEWTON_STEPS = 100
+_BISECTIONS = 60
 
 
 class Calibrator(Protocol):
@@ -149,6 +150,24 @@ def fit_calibrator(
     return _fit_linear(score, label, weight) if method == "linear" else Identity()
 
 
+def at_level(before: Calibrator, scores: ArrayLike, labels: ArrayLike) -> Calibrator:
+    """The calibrator with its slope and an intercept fitted anew, on the observed rows of `scores` and `labels`, each
+    [rows] (NaN: not observed). Isotonic and identity have no intercept and stay. Raises InputError when no label is
+    observed."""
+    score, label = np.asarray(scores, np.float64), np.asarray(labels, np.float64)
+    seen = ~np.isnan(label)
+    if not seen.any():
+        raise InputError("A calibration needs at least one observed label; widen its window.")
+    score, label = score[seen], label[seen]
+    if isinstance(before, Platt):
+        return Platt(before.slope, _platt_intercept(before.slope * score, label))
+    if isinstance(before, Linear):
+        return Linear(before.slope, float(label.mean() - before.slope * score.mean()))
+    if isinstance(before, Exponential):
+        return Exponential(before.slope, float(label.mean() - before.slope * _exp(score).mean()))
+    return before
+
+
 def calibrator_from_arrays(method: str, arrays: Mapping[str, Array]) -> Calibrator:
     """The calibrator that gave these arrays."""
     if method in _LINES:
@@ -188,6 +207,16 @@ def _fit_platt(score: Float64, label: Float64, weight: Float64) -> Platt:
         return Platt(0.0, _logit(float(weight @ target / weight.sum())))
     slope = float(line[0] / spread)
     return Platt(slope, float(line[1] - slope * mean))
+
+
+def _platt_intercept(start: Float64, label: Float64) -> float:
+    """What must be added to logits [rows] so that their mean probability is the labels', with Platt's smoothing."""
+    target = (float(label.sum()) + 1) / (len(label) + 2)
+    low, high = -50.0 - float(start.max()), 50.0 - float(start.min())
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sigmoid(start + middle).mean() < target else (low, middle)
+    return (low + high) / 2
 
 
 def _newton_step(x: Float64, target: Float64, weight: Float64, line: Float64) -> Float64:

@@ -1,4 +1,5 @@
-"""A ranker that learns on: more trees on the newest rows, which start from what its trees say, and calibration anew."""
+"""A ranker that learns on: more trees on the newest rows, which start from what its trees say, and calibration at
+the level of now."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +7,10 @@ import numpy as np
 
 from core.arrays import Array, Float64
 from ranking.bins import Codes
-from ranking.calibration import Calibrator
+from ranking.calibration import Calibrator, at_level
 from ranking.forest import Forest
 from ranking.head_config import HeadConfig
-from ranking.heads import Progress, TrainedHead, TrainedHeads, fit_head_calibrator, train_on
+from ranking.heads import Progress, TrainedHead, TrainedHeads, train_on
 from ranking.labels import Part
 from ranking.ranker import Ranker
 
@@ -64,11 +65,14 @@ def _by_head(forest: Forest, codes: Codes) -> dict[str, Float64]:
 
 
 def _calibrated(config: HeadConfig, scores: Float64, labels: Mapping[str, Array], before: Calibrator) -> Calibrator:
-    """A head's calibration on the newest rows, or the one before where too few of them say anything."""
+    """A head's calibration at the level of the newest rows, or as it was where too few of them say anything.
+
+    Its slope stays: most of these rows were chosen for their high predictions, which are high by chance in part, so a
+    slope fitted to them is too flat for all that was not chosen."""
     label = np.asarray(labels[config.column], np.float64)
     seen = label[~np.isnan(label)]
     fewer = min(int((seen > 0).sum()), int((seen == 0).sum())) if config.objective == "binary" else len(seen)
-    return fit_head_calibrator(config, scores, label) if fewer >= MIN_OF_BOTH else before
+    return at_level(before, scores, config.target(label)) if fewer >= MIN_OF_BOTH else before
 
 
 def _whole(grown: TrainedHeads, known: Sequence[HeadConfig]) -> TrainedHeads:

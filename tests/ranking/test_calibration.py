@@ -8,6 +8,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from core.errors import InputError, SchemaMismatch
 from ranking.calibration import (
     Identity,
+    Isotonic,
+    at_level,
     calibrator_from_arrays,
     fit_calibrator,
     sigmoid,
@@ -40,6 +42,25 @@ def test_calibration_lowers_the_error_on_other_days(method):
     calibrator = fit_calibrator(method, *overconfident(seed=2))
     assert calibration_error(labels, sigmoid(scores)) > 0.05
     assert calibration_error(labels, calibrator.apply(scores)) < 0.01
+
+
+@pytest.mark.parametrize("method", ["platt", "linear", "exponential"])
+def test_at_another_level_the_slope_stays_and_the_mean_is_that_of_the_rows(method):
+    scores, labels = overconfident(seed=3)
+    before = fit_calibrator(method, scores, labels)
+    chosen = scores > np.quantile(scores, 0.6)  # what a page shows: a slope fitted to these rows would be flatter
+    rarer = np.where(np.random.default_rng(4).random(scores.size) < 0.5, labels, 0.0)
+    after = at_level(before, scores[chosen], np.append(rarer[chosen][:-1], np.nan))
+    assert after.slope == before.slope and after.intercept < before.intercept
+    assert after.apply(scores[chosen]).mean() == pytest.approx(rarer[chosen].mean(), rel=2e-3)
+
+
+def test_a_level_of_a_single_class_stays_finite_and_what_has_none_stays():
+    assert np.isfinite(at_level(fit_calibrator("platt", *overconfident()), [1e9, -1e9], [1, 1]).intercept)
+    for fixed in (Identity(), Isotonic(np.array([0.0, 1.0]), np.array([0.2, 0.4]))):
+        assert at_level(fixed, [0.0, 1.0], [1, 0]) is fixed
+    with pytest.raises(InputError, match="at least one observed label"):
+        at_level(Identity(), [0.0], [np.nan])
 
 
 def test_a_platt_fit_of_separable_labels_stays_finite():
