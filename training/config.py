@@ -31,7 +31,7 @@ class TrainConfig(BaseModel):
     threads: int = Field(2, ge=1, description="threads for LightGBM and torch")
     workers: int = Field(1, ge=1, description="processes that train the towers together, on Ray where above 1")
     utc_offset_h: float = Field(0.0, description="hours by which the log's days are ahead of UTC")
-    tower_share: float = Field(0.45, gt=0, lt=1, description="share of the impressions before the heads' window")
+    tower_share: float = Field(0.22, gt=0, lt=1, description="share of the impressions before the heads' window")
     valid_share: float = Field(0.12, gt=0, lt=1, description="share of the impressions that stop and calibrate")
     max_head_rows: int = Field(500_000, ge=1, description="most rows that heads are trained on; a sample beyond")
     max_valid_rows: int = Field(1_000_000, ge=1, description="most rows that stop and calibrate; a sample beyond")
