@@ -77,9 +77,12 @@ class Holdout:
         return recall_at(top_rows(without_seen(scores, self.held), 100), self.held, len(table), 100)
 
 
-def holdout_of(corpus: Corpus, config: TowerConfig, until_ms: int) -> Holdout:
-    """The last `holdout_ms` before `until_ms`, for at most `holdout_viewers` viewers."""
-    from_ms, watches = until_ms - config.holdout_ms, corpus.watches
+def holdout_of(corpus: Corpus, config: TowerConfig, from_ms: int, until_ms: int) -> Holdout:
+    """The last `holdout_ms` before `until_ms`, or the last third from `from_ms` or the first watch on where that is
+    shorter, for at most `holdout_viewers` viewers."""
+    watches = corpus.watches
+    begins_ms = max(from_ms, int(watches.time_ms.min())) if len(watches) else from_ms
+    from_ms = until_ms - min(config.holdout_ms, max(until_ms - begins_ms, 0) // 3)
     later = examples_of(corpus, config, from_ms, until_ms).at
     later = later[(watches.signal[later] & POSITIVE) > 0]
     viewer = np.unique(watches.viewer_of(later))
@@ -177,7 +180,7 @@ def train_towers(
     words = profile_words or tuple(("",) * size for size in watches.profile_sizes)
     corpus = corpus_of(watches.before(until_ms), table.upload_ms, config)
     fit = Fit(corpus, table, from_ms, words, start, checkpoints or Checkpoints(), peers)
-    holdout = holdout_of(corpus, config, until_ms)
+    holdout = holdout_of(corpus, config, from_ms, until_ms)
     if config.holdout_ms == 0 or len(holdout.viewer) == 0:
         passes, arrays = fit.run(config, until_ms)
         return TrainedTowers(arrays, tuple(passes.curve))

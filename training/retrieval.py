@@ -1,5 +1,6 @@
 """Fits what retrieves: the two towers, ALS, EASE and the item-to-item neighbours, on watches up to a moment."""
 
+import math
 from dataclasses import dataclass, field
 
 from candidate_gen.als import AlsFactors, fit_als
@@ -75,5 +76,6 @@ def session_lengths(watches: Interactions, table: VideoTable, seed: int) -> Sess
 
 
 def best_epochs(curve: tuple[EpochRecord, ...]) -> int:
-    """The number of epochs with the best recall."""
-    return max(curve, key=lambda record: record.recall_at_100).epoch
+    """The number of epochs with the best recall, all of them where none could be judged."""
+    judged = [record for record in curve if math.isfinite(record.recall_at_100)]
+    return max(judged, key=lambda record: record.recall_at_100).epoch if judged else curve[-1].epoch

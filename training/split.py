@@ -61,5 +61,7 @@ def split_at(
         last = _last_full_day_ms(known, days, valid_share, utc_offset_h)
         first = day_start_ms(int(day_of(np.array([heads_from]), utc_offset_h)[0]), utc_offset_h)
         valid_from = last
-        heads_from = min(max(first, day_start_ms(int(days[0]) + 1, utc_offset_h)), last - DAY_MS)
+        # The towers' last day stops them, so that they need two where there are enough.
+        least = day_start_ms(int(days[0]) + (2 if len(days) >= 5 else 1), utc_offset_h)
+        heads_from = min(max(first, least), last - DAY_MS)
     return Split(int(time_ms[0]), heads_from, valid_from, test_from, until)

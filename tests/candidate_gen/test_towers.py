@@ -202,6 +202,15 @@ def test_the_held_out_end_chooses_the_epochs(world):
     assert all(0 < record.recall_at_100 <= 1 for record in curve)
 
 
+def test_of_a_span_shorter_than_the_held_out_end_the_last_third_is_held_out(world):
+    assert world.now_ms - START_MS < 60 * DAY_MS
+    [judged] = train(world, epochs=1, holdout_ms=60 * DAY_MS).curve
+    assert 0 < judged.recall_at_100 <= 1
+    first = int(world.watches.time_ms.min())
+    third = train(world, epochs=1, holdout_ms=(world.now_ms - max(START_MS, first)) // 3).curve
+    assert third == (judged,)
+
+
 def test_a_span_without_watches_is_refused(world):
     with pytest.raises(InputError, match="span"):
         train(world, from_ms=world.now_ms)

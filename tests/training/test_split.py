@@ -15,6 +15,12 @@ def test_parts_follow_each_other_and_fall_on_days_when_there_are_enough() -> Non
     assert split.heads_from_ms % DAY_MS == 0 and split.valid_from_ms == 9 * DAY_MS
 
 
+@pytest.mark.parametrize(("days", "towers"), [(4, 1), (5, 2), (8, 2), (14, 3)])
+def test_towers_have_two_days_where_there_are_five_of_which_the_last_stops_them(days: int, towers: int) -> None:
+    time_ms = np.sort(np.random.default_rng(0).integers(0, days * DAY_MS, 500 * days))
+    assert split_at(time_ms, 0.22, 0.12, 0.0).heads_from_ms == towers * DAY_MS
+
+
 def test_a_test_day_and_everything_after_it_is_left_out() -> None:
     time_ms = np.sort(np.random.default_rng(0).integers(0, 10 * DAY_MS, 5_000))
     split = split_at(time_ms, 0.45, 0.12, 0.0, test_day=6)
