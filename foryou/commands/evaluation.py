@@ -36,7 +36,7 @@ def evaluate(
     world: Annotated[bool, typer.Option("--world", help="Judge the product in synthetic worlds instead.")] = False,
     seeds: Annotated[int, typer.Option(min=1, help="With --world: how many worlds.")] = 3,
     viewers: Annotated[int, typer.Option(min=1, help="With --world: viewers judged in each.")] = 150,
-    days: Annotated[int, typer.Option(min=1, help="With --world: days judged.")] = 3,
+    days: Annotated[int, typer.Option(min=1, help="With --world: days judged.")] = 7,
     users: Annotated[int, typer.Option(min=50, help="With --world: viewers of a world.")] = 3_000,
     videos: Annotated[int, typer.Option(min=100, help="With --world: videos of a world.")] = 12_000,
     impressions: Annotated[int, typer.Option(min=1_000, help="With --world: impressions of its history.")] = 200_000,
