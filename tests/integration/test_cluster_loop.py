@@ -200,19 +200,19 @@ def test_what_a_like_dropped_is_ranked_ahead_by_the_worker_so_that_the_next_page
 
 
 async def _cut_after_likes(lived, viewers):
-    """Of how many viewers the page after a like was cut from what was ranked meanwhile."""
-    clients, cut = lived.clients, 0
+    """For how many viewers the page after a like was cut from what was ranked meanwhile."""
+    clients, liked = lived.clients, {}
     async with httpx.AsyncClient(timeout=10.0) as client:
         for viewer in viewers:
             page = await clients.page(client, viewer)
-            about = {"video_id": page["videos"][0]["video_id"], "slate_id": page["slate_id"]}
+            liked[viewer] = about = {"video_id": page["videos"][0]["video_id"], "slate_id": page["slate_id"]}
             await clients.report(client, viewer, [clients.event("impression", **about), clients.event("like", **about)])
-            await asyncio.sleep(3 * AT_ONCE_S)
-            before = await _found(client, clients)
+        await asyncio.sleep(3 * AT_ONCE_S)
+        before = await _found(client, clients)
+        for viewer, about in liked.items():
             following = await clients.page(client, viewer)
             assert following["videos"] and about["video_id"] not in {v["video_id"] for v in following["videos"]}
-            cut += await _found(client, clients) - before == 1
-    return cut
+        return await _found(client, clients) - before
 
 
 async def _found(client, clients):
