@@ -82,19 +82,19 @@ def holdout_of(corpus: Corpus, config: TowerConfig, from_ms: int, until_ms: int)
     shorter, for at most `holdout_viewers` viewers."""
     watches = corpus.watches
     begins_ms = max(from_ms, int(watches.time_ms.min())) if len(watches) else from_ms
-    from_ms = until_ms - min(config.holdout_ms, max(until_ms - begins_ms, 0) // 3)
-    later = examples_of(corpus, config, from_ms, until_ms).at
+    held_from_ms = until_ms - min(config.holdout_ms, max(until_ms - begins_ms, 0) // 3)
+    later = examples_of(corpus, config, held_from_ms, until_ms).at
     later = later[(watches.signal[later] & POSITIVE) > 0]
     viewer = np.unique(watches.viewer_of(later))
     rng = np.random.default_rng(config.seed)
     viewer = np.sort(rng.permutation(viewer)[: config.holdout_viewers])
     before = np.concatenate([np.arange(*watches.indptr[one : one + 2]) for one in viewer] or [np.zeros(0, np.int64)])
-    before = before[watches.time_ms[before] < from_ms]
+    before = before[watches.time_ms[before] < held_from_ms]
     later = later[np.isin(watches.viewer_of(later), viewer)]
     counts = [np.searchsorted(viewer, watches.viewer_of(at)) for at in (later, before)]
     bounds = [np.cumsum([0, *np.bincount(c, minlength=len(viewer))]) for c in counts]
     held = HeldOut(bounds[0], watches.video[later], bounds[1], watches.video[before])
-    return Holdout(viewer, from_ms, held)
+    return Holdout(viewer, held_from_ms, held)
 
 
 @dataclass

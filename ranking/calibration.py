@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from core.arrays import Array, Float64
 from core.errors import InputError, SchemaMismatch
@@ -137,8 +137,7 @@ def fit_calibrator(
     if not score.shape == label.shape == weight.shape:
         raise InputError("Scores, labels and weights of a calibration must be of one length.")
     seen = ~np.isnan(label) & (weight > 0)
-    if not seen.any():
-        raise InputError("A calibration needs at least one observed label; widen its window.")
+    _need_one(seen)
     score, label, weight = score[seen], label[seen], weight[seen]
     if method == "platt":
         return _fit_platt(score, label, weight)
@@ -156,15 +155,13 @@ def at_level(before: Calibrator, scores: ArrayLike, labels: ArrayLike) -> Calibr
     observed."""
     score, label = np.asarray(scores, np.float64), np.asarray(labels, np.float64)
     seen = ~np.isnan(label)
-    if not seen.any():
-        raise InputError("A calibration needs at least one observed label; widen its window.")
+    _need_one(seen)
     score, label = score[seen], label[seen]
     if isinstance(before, Platt):
         return Platt(before.slope, _platt_intercept(before.slope * score, label))
-    if isinstance(before, Linear):
-        return Linear(before.slope, float(label.mean() - before.slope * score.mean()))
-    if isinstance(before, Exponential):
-        return Exponential(before.slope, float(label.mean() - before.slope * _exp(score).mean()))
+    if isinstance(before, Linear | Exponential):
+        amount = _exp(score) if isinstance(before, Exponential) else score
+        return type(before)(before.slope, float(label.mean() - before.slope * amount.mean()))
     return before
 
 
@@ -184,6 +181,12 @@ def sigmoid(x: Float64) -> Float64:
     """1 / (1 + exp(-x)), without overflow."""
     small = np.exp(-np.abs(x))
     return np.asarray(np.where(x >= 0, 1.0, small) / (1.0 + small), np.float64)
+
+
+def _need_one(seen: NDArray[np.bool_]) -> None:
+    """Raise InputError where no label is observed."""
+    if not seen.any():
+        raise InputError("A calibration needs at least one observed label; widen its window.")
 
 
 def _exp(x: Float64) -> Float64:
