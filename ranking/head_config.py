@@ -24,7 +24,10 @@ class HeadConfig(BaseModel):
         description="A probability, or mean or median of an amount; tweedie: a mean of rare and large amounts.",
     )
     label: str = Field(default="", description="The label column; empty: the head's own name.")
-    scale: Literal["amount", "log"] = Field(default="amount", description="log: the target is log(1 + label).")
+    scale: Literal["amount", "log", "standing"] = Field(
+        default="amount",
+        description="log: the target is log(1 + label); standing: the label is a share of watches below.",
+    )
     clip_quantile: float = Field(
         default=1.0, gt=0, le=1, description="Labels above this quantile of the training labels count as it."
     )
@@ -50,6 +53,11 @@ class HeadConfig(BaseModel):
     def column(self) -> str:
         """The label column that the head reads."""
         return self.label or self.name
+
+    @property
+    def orders(self) -> bool:
+        """Whether it is for an order of videos and not for an amount."""
+        return self.scale != "amount"
 
     def bound(self, observed: Array) -> float:
         """The largest label that counts, from the observed training labels [n]."""

@@ -29,6 +29,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "watch_time": 0.0,
         "watch_mean": 0.0,
         "watch_rank": 0.0,
+        "watch_standing": 0.0,
     }
 )
 KNOWN_HEADS = tuple(DEFAULT_WEIGHTS)

@@ -32,8 +32,9 @@ def leaves_for(rows: int) -> int:
 
 
 def default_heads(rounds: int, seed: int, feature_share: float, members: int, rows: int) -> tuple[HeadConfig, ...]:
-    """The heads of every action, the mean watch ratio, and the watch time three ways: its median (absolute error), its
-    mean (squared error, of a target clipped at 99.9%) and its order (log seconds).
+    """The heads of every action, the mean watch ratio, and the watch time four ways: its median (absolute error), its
+    mean (squared error, of a target clipped at 99.9%), its order (log seconds), and its standing among watches of
+    videos of that length, which owes the length nothing.
 
     Heads of rare actions get small trees over many rows: with large ones they learn noise, which the value model
     then multiplies by their large weights.
@@ -53,4 +54,5 @@ def default_heads(rounds: int, seed: int, feature_share: float, members: int, ro
     # Seconds vary as their mean grows; squared errors would make the few longest watches the whole lesson.
     heads.append(HeadConfig(name="watch_mean", label="watch_time", objective="tweedie", clip_quantile=0.999, **common))
     heads.append(HeadConfig(name="watch_rank", label="watch_time", objective="mean", scale="log", **common))
+    heads.append(HeadConfig(name="watch_standing", objective="mean", scale="standing", **common))
     return tuple(heads)

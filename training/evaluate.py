@@ -165,7 +165,7 @@ def _heads(
     for number, (head, prediction) in enumerate(judged.live.items()):
         config = fitted.ranking.trained.heads[head].config
         label = rows.labels[config.column]
-        name, metric, sign = ("xauc", xauc, 1.0) if config.scale == "log" else _METRICS[config.objective]
+        name, metric, sign = ("xauc", xauc, 1.0) if config.orders else _METRICS[config.objective]
         video_rate = popularity(rows, label, fitted.split.test_from_ms, len(data.state.table))
         scores = {"popularity": video_rate[rows.video], "item_to_item": np.zeros(len(rows))}
         scores["item_to_item"][np.concatenate([valid, test])] = neighbour

@@ -14,6 +14,7 @@ from training.metrics import (
     calibration_error,
     calibration_floor,
     debiased_gauc,
+    debiased_list_gauc,
     grouped_auc,
     logloss,
     mae,
@@ -55,9 +56,10 @@ def head_figures(
             "ece_floor_95": floor_95,
         }
     figures = {"xauc": xauc(label, live)}
-    if config.scale == "log":
+    if config.orders:
         bucket = np.searchsorted(DURATION_EDGES_MS, length_ms, side="right")
         figures["debiased_gauc_frozen"] = debiased_gauc(label, still, viewer, bucket)
+        figures["debiased_list_gauc_frozen"] = debiased_list_gauc(label, still, viewer, bucket)
     else:
         figures |= {"mae": mae(label, live), "rmse": rmse(label, live)}
     return figures

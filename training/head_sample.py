@@ -1,13 +1,19 @@
 """Which impressions the heads learn from where the log has more of them than are read: all rare ones, and a sample."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from core.arrays import Array, Float32
+from core.room import Room
+from features.dataset import Rows
 from features.layout import OP
 from training.config import TrainConfig
+from training.log_data import LogData
+from training.progress import Progress
 from training.split import Split
+from training.standing import with_standing
 
 _RARE = ("like", "share", "comment", "save", "follow", "not_interested", "report", "hide_author", "block")
 _RARE_BITS = sum(1 << OP[name] for name in _RARE)
@@ -38,6 +44,18 @@ class HeadSample:
         later = np.flatnonzero(time_ms >= split.test_from_ms)
         self.weights = np.concatenate([weights, np.ones(len(valid) + len(later), np.float32)])
         return np.concatenate([train, valid, later])
+
+
+def head_rows(
+    data: LogData, split: Split, config: TrainConfig, scratch: Path, progress: Progress
+) -> tuple[Rows, Array | None]:
+    """The impressions that heads learn from and are judged on, with features, by a replay; their weights, None where
+    all weigh alike."""
+    sample = HeadSample(split, config)
+    rows = data.driver.run(
+        split.heads_from_ms, Room(scratch), lambda done, total: progress("features", done, total), choose=sample
+    )
+    return with_standing(rows, split.valid_from_ms), sample.weights
 
 
 def _drawn(rows: Array, rare: Array, most: int, rng: np.random.Generator) -> tuple[Array, Float32]:

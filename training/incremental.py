@@ -8,11 +8,12 @@ from core.errors import NothingNew
 from core.manifest import Manifest
 from training.config import TrainConfig
 from training.cross import CrossFeatures
+from training.head_sample import head_rows
 from training.incremental_fit import IncrementalConfig, continue_heads, continue_retrieval
 from training.incremental_towers import CannotContinue
 from training.log_data import LogData
 from training.parent import Parent, nothing_new
-from training.pipeline import Fitted, head_rows, ship, validation_metrics
+from training.pipeline import Fitted, ship, validation_metrics
 from training.progress import Progress, silent
 from training.publication import Publication
 from training.repeatable import repeatable

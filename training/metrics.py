@@ -52,13 +52,25 @@ def within(group: Array, bucket: Array) -> Array:
     return np.asarray(np.unique(group, return_inverse=True)[1].astype(np.int64) * len(codes) + codes)
 
 
-def debiased_gauc(amount: Array, score: Array, group: Array, bucket: Array) -> float:
-    """GAUC of "watched longer than the median of its bucket of lengths", among rows of one group and one bucket: what
-    is left when long videos cannot win by being long (after Zhan et al., KDD 2022)."""
+def above_median(amount: Array, bucket: Array) -> Array:
+    """Which amounts [n] are above the median of their bucket [n]: a label that owes the length nothing (after Zhan et
+    al., KDD 2022). [n] 0 or 1"""
     median = np.array(
         [np.median(amount[bucket == one]) if (bucket == one).any() else 0 for one in range(bucket.max() + 1)]
     )
-    return grouped_auc((amount > median[bucket]).astype(float), score, within(group, bucket))
+    return np.asarray(amount > median[bucket], np.float64)
+
+
+def debiased_gauc(amount: Array, score: Array, group: Array, bucket: Array) -> float:
+    """GAUC of "above the median of its bucket of lengths" among rows of one group and one bucket: neither the label nor
+    the score can win by the length."""
+    return grouped_auc(above_median(amount, bucket), score, within(group, bucket))
+
+
+def debiased_list_gauc(amount: Array, score: Array, group: Array, bucket: Array) -> float:
+    """GAUC of "above the median of its bucket of lengths" among all rows of one group: a score that follows the length
+    loses."""
+    return grouped_auc(above_median(amount, bucket), score, group)
 
 
 def logloss(label: Array, probability: Array) -> float:

@@ -18,7 +18,7 @@ from training.config import TrainConfig
 from training.cross import CrossFeatures
 from training.drift import WINDOW_FILE, training_window
 from training.feedback.rows import LoggedRows
-from training.head_sample import HeadSample
+from training.head_sample import head_rows
 from training.log_data import LogData
 from training.metrics import auc, calibration_error, logloss, mae, rmse, xauc
 from training.progress import Progress, silent
@@ -29,6 +29,7 @@ from training.retrieval import Retrieval, best_epochs, fit_retrieval
 from training.run_identity import fits_of_run
 from training.source_scores import SourceScores, fit_blend, later_long_views
 from training.split import Split, split_at
+from training.standing import with_standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def fit(
     split = split_at(np.sort(impressions), config.tower_share, config.valid_share, config.utc_offset_h, test_day)
     weights: Array | None
     if logged is not None:
-        split, rows, weights = logged.split(split, config.valid_share), logged.rows, logged.weights
+        split, weights = logged.split(split, config.valid_share), logged.weights
+        rows = with_standing(logged.rows, split.valid_from_ms)
     else:
         rows, weights = head_rows(data, split, config, scratch, progress)
     watches, table = data.interactions(), data.state.table
@@ -93,18 +95,6 @@ def fit(
     curves = _curves(ranking, early, serving)
     fits.checkpoints.clear()
     return Fitted(rows, split, early, cross, serving, served, blend, ranking, curves, metrics)
-
-
-def head_rows(
-    data: LogData, split: Split, config: TrainConfig, scratch: Path, progress: Progress
-) -> tuple[Rows, Array | None]:
-    """The impressions that heads learn from and are judged on, with features, by a replay; their weights, None where
-    all weigh alike."""
-    sample = HeadSample(split, config)
-    rows = data.driver.run(
-        split.heads_from_ms, Room(scratch), lambda done, total: progress("features", done, total), choose=sample
-    )
-    return rows, sample.weights
 
 
 def train(
@@ -161,7 +151,7 @@ def validation_metrics(fit: RankingFit, rows: Rows, cross: CrossFeatures, record
             metrics[f"validation/{head}/auc"] = auc(label, prediction)
             metrics[f"validation/{head}/logloss"] = logloss(label, prediction)
             metrics[f"validation/{head}/ece"] = calibration_error(label, prediction)
-        elif trained.config.scale == "log":
+        elif trained.config.orders:
             metrics[f"validation/{head}/xauc"] = xauc(label, prediction)
         else:
             metrics[f"validation/{head}/mae"] = mae(label, prediction)

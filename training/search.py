@@ -13,12 +13,11 @@ import numpy as np
 
 from candidate_gen.recall import recalls
 from core.errors import ConfigError
-from core.room import Room
 from features.dataset import Rows
 from training.config import TrainConfig
 from training.config_file import changed, nested
 from training.cross import CrossFeatures
-from training.head_sample import HeadSample
+from training.head_sample import head_rows
 from training.log_data import LogData
 from training.progress import Progress, silent
 from training.ranking_fit import RankingFit, fit_ranking
@@ -124,11 +123,7 @@ class Ground:
         repeatable(config.threads)
         shown = data.events.time_ms[data.events.surface > 0]
         split = split_at(np.sort(shown), config.tower_share, config.valid_share, config.utc_offset_h)
-        sample = HeadSample(split, config)
-        rows = data.driver.run(
-            split.heads_from_ms, Room(scratch), lambda done, total: progress("features", done, total), choose=sample
-        )
-        return cls(data, config, split, rows, sample.weights)
+        return cls(data, config, split, *head_rows(data, split, config, scratch, progress))
 
     def retrieval(self, config: TrainConfig) -> tuple[float, Retrieval]:
         """Recall@100 of the blend for the validation part's unseen long views, and the fit."""

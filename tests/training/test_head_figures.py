@@ -32,9 +32,9 @@ def test_amounts_have_errors_and_a_rank_output_the_order_without_the_length():
     mean = head_figures(HeadConfig(name="m", objective="mean"), seconds, P * 20, STILL, VIEWER, LENGTH_MS, 0)
     assert mean == {"xauc": xauc(seconds, P * 20), "mae": mae(seconds, P * 20), "rmse": rmse(seconds, P * 20)}
     rank = head_figures(HeadConfig(name="r", objective="mean", scale="log"), seconds, P, P, VIEWER, LENGTH_MS, 0)
-    assert rank.keys() == {"xauc", "debiased_gauc_frozen"}
+    assert rank.keys() == {"xauc", "debiased_gauc_frozen", "debiased_list_gauc_frozen"}
     # Within a bucket the length is one, so that the order by P is the order of what was watched.
-    assert rank["debiased_gauc_frozen"] == 1.0 > rank["xauc"]
+    assert rank["debiased_gauc_frozen"] == 1.0 > rank["debiased_list_gauc_frozen"] > rank["xauc"]
 
 
 def test_segments_are_of_viewers_by_their_past_and_of_videos_by_their_length():
@@ -76,7 +76,7 @@ def test_a_day_is_judged_with_live_and_with_frozen_state(report):
     assert long_view.figures["auc"] == long_view.popularity.ours
     assert 0.4 < long_view.figures["gauc_frozen"] < 0.9
     assert {"mae", "rmse"} <= heads["watch_time"].figures.keys()
-    assert "debiased_gauc_frozen" in heads["watch_rank"].figures
+    assert all("debiased_gauc_frozen" in heads[name].figures for name in ("watch_rank", "watch_standing"))
     assert sum(s.rows for s in report.segments if "viewers (" in s.segment and "third" in s.segment) < report.test_rows
     assert {"blend", "popular"} <= {each.source for each in report.retrieval.lists}
 

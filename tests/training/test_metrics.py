@@ -1,6 +1,7 @@
 """Every metric against a slow, obvious oracle."""
 
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from training.metrics import (
     calibration_error,
     calibration_floor,
     debiased_gauc,
+    debiased_list_gauc,
     grouped_auc,
     logloss,
     mae,
@@ -150,3 +152,32 @@ def test_debiased_gauc_asks_who_watched_longer_than_usual_for_the_length() -> No
     assert debiased_gauc(amount, np.array([0.0, 0.0, 1.0, 1.0]), group, bucket) == pytest.approx(0.5)
     assert debiased_gauc(amount, np.array([0.1, 0.2, 0.8, 0.9]), group, bucket) == pytest.approx(1.0)
     assert debiased_gauc(amount, np.array([0.1, 0.2, 0.9, 0.8]), group, bucket) == pytest.approx(0.5)
+
+
+def test_in_a_whole_list_an_order_by_length_is_no_order_of_what_was_watched_for_its_length() -> None:
+    amount, bucket = np.array([1.0, 3.0, 10.0, 30.0]), np.array([0, 0, 1, 1])
+    group = np.zeros(4, np.int64)
+    # Above their median are rows 1 and 3: by length two of their pairs with rows 0 and 2 tie, one wins, one loses.
+    assert debiased_list_gauc(amount, np.array([0.0, 0.0, 1.0, 1.0]), group, bucket) == pytest.approx(0.5)
+    # By seconds row 1 loses to row 2; by the standing nobody loses.
+    assert debiased_list_gauc(amount, amount, group, bucket) == pytest.approx(0.75)
+    assert debiased_list_gauc(amount, np.array([0.2, 0.8, 0.1, 0.9]), group, bucket) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("metric", [debiased_gauc, debiased_list_gauc])
+def test_debiased_metrics_are_shares_of_pairs(metric) -> None:
+    rng = np.random.default_rng(3)
+    group, bucket = rng.integers(0, 12, 300), rng.integers(0, 4, 300)
+    amount, score = rng.exponential(bucket + 1), rng.integers(0, 9, 300).astype(float)
+    usual = {one: statistics.median(amount[bucket == one].tolist()) for one in range(4)}
+    above = [a > usual[b] for a, b in zip(amount, bucket, strict=True)]
+    lists: dict[object, list[int]] = {}
+    for row in range(300):
+        lists.setdefault((group[row], bucket[row]) if metric is debiased_gauc else group[row], []).append(row)
+    won = total = 0.0
+    for rows in lists.values():
+        better, worse = [r for r in rows if above[r]], [r for r in rows if not above[r]]
+        if better and worse:
+            pairs = [(score[a] > score[b]) + 0.5 * (score[a] == score[b]) for a in better for b in worse]
+            won, total = won + len(rows) * sum(pairs) / len(pairs), total + len(rows)
+    assert metric(amount, score, group, bucket) == pytest.approx(won / total, abs=1e-12)
