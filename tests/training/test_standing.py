@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from training.standing import Standing
+from features.dataset import Rows
+from features.raw import Histories
+from training.standing import LABEL, Standing, with_standing
 
 LENGTH = np.array([5_000, 5_000, 5_000, 5_000, 90_000, 90_000])
 WATCHED = np.array([1.0, 2.0, 2.0, 4.0, 10.0, 30.0])
@@ -28,3 +30,23 @@ def test_the_length_says_nothing_of_the_standing():
     )
     assert abs(np.corrcoef(length_ms, standing)[0, 1]) < 0.1
     assert abs(standing.mean() - 0.5) < 0.01
+
+
+def rows(time_ms: np.ndarray) -> Rows:
+    number = np.arange(len(time_ms))
+    past = Histories(*(np.zeros((len(time_ms), 1), np.int64) for _ in range(3)), number)
+    labels = {"watch_time": np.array([1, 3, np.nan, 2], np.float32)}
+    columns = [number] * 3 + [time_ms] + [number] * 4 + [np.full(len(time_ms), 5_000)]
+    return Rows(*columns, labels, np.zeros((len(time_ms), 0), np.float32), past, 0)
+
+
+def test_only_earlier_watches_say_what_is_usual_and_an_unreported_one_has_no_standing():
+    before = rows(np.array([10, 20, 30, 40]))
+    found = with_standing(before, until_ms=30)
+    # 1 s and 3 s are known: 2 s stands between them.
+    np.testing.assert_allclose(found.labels[LABEL], [0.25, 0.75, np.nan, 0.5])
+    assert LABEL not in before.labels and found.labels["watch_time"] is before.labels["watch_time"]
+
+
+def test_where_nothing_is_known_nothing_has_a_standing():
+    assert np.isnan(with_standing(rows(np.array([10, 20, 30, 40])), until_ms=10).labels[LABEL]).all()
