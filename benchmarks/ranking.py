@@ -51,7 +51,7 @@ from training.protocol import frozen, frozen_until, lists
 from training.ranking_fit import fit_heads, ranker_matrix
 from training.retrieval import fit_retrieval
 from training.split import day_start_ms
-from training.standing import LABEL, Standing
+from training.standing import STANDING, Standing
 
 HEADS: Final = ("long_view", "click", "like", "watch_time", "watch_mean", "watch_rank", "watch_standing")
 FROZEN_HEADS: Final = ("long_view", "watch_standing")
@@ -186,7 +186,7 @@ def predictions(
     out = {head: np.full(len(table.row), np.nan) for head in heads}
     for fold in reference.folds_of(table.rows):
         matrix, known = partial(_taken, whole, table.row), fold.train[~np.isnan(watch_s[fold.train])]
-        labels[LABEL] = Standing.fit(length_ms[known], watch_s[known]).of(length_ms, watch_s)
+        labels[STANDING] = Standing.fit(length_ms[known], watch_s[known]).of(length_ms, watch_s)
         fitted = fit_heads(matrix, labels, fold.train, fold.valid, config, names=heads)
         for head, values in fitted.ranker.predict(matrix(fold.test)).items():
             out[head][fold.test] = values

@@ -2,15 +2,15 @@
 (after Zhan et al., KDD 2022)."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
 from core.arrays import Array, Float32
 from features.dataset import Rows
 
-LABEL = "watch_standing"
-PARTS = 20
+STANDING: Final = "watch_standing"
+PARTS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Standing:
 
 
 def with_standing(rows: Rows, until_ms: int) -> Rows:
-    """The rows with the label LABEL, by the watches before a moment; NaN throughout where there are none."""
+    """The rows with the label STANDING, by the watches before a moment; NaN throughout where there are none."""
     watch_s, length_ms = rows.labels["watch_time"], rows.length_ms
     known = ~np.isnan(watch_s) & (rows.time_ms < until_ms)
     label = np.full(len(rows), np.nan, np.float32)
     if known.any():
         label = Standing.fit(length_ms[known], watch_s[known]).of(length_ms, watch_s)
-    return replace(rows, labels=rows.labels | {LABEL: label})
+    return replace(rows, labels=rows.labels | {STANDING: label})

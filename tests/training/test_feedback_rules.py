@@ -12,7 +12,7 @@ from tests.training.feedback_world import NOON_MS, Feedback
 from training.config import TrainConfig
 from training.feedback.labels import weights_of
 from training.feedback.rules import LONGEST_WINDOW_MS, RULES, JoinConfig
-from training.standing import LABEL as STANDING
+from training.standing import STANDING
 
 WATCH_HEADS = ("long_view", "click", "skip", "completion", "watch_ratio", "watch_time")
 REACTIONS = ("like", "comment", "share", "save", "follow", "negative")

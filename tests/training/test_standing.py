@@ -4,7 +4,7 @@ import numpy as np
 
 from features.dataset import Rows
 from features.raw import Histories
-from training.standing import LABEL, Standing, with_standing
+from training.standing import STANDING, Standing, with_standing
 
 LENGTH = np.array([5_000, 5_000, 5_000, 5_000, 90_000, 90_000])
 WATCHED = np.array([1.0, 2.0, 2.0, 4.0, 10.0, 30.0])
@@ -44,9 +44,9 @@ def test_only_earlier_watches_say_what_is_usual_and_an_unreported_one_has_no_sta
     before = rows(np.array([10, 20, 30, 40]))
     found = with_standing(before, until_ms=30)
     # 1 s and 3 s are known: 2 s stands between them.
-    np.testing.assert_allclose(found.labels[LABEL], [0.25, 0.75, np.nan, 0.5])
-    assert LABEL not in before.labels and found.labels["watch_time"] is before.labels["watch_time"]
+    np.testing.assert_allclose(found.labels[STANDING], [0.25, 0.75, np.nan, 0.5])
+    assert STANDING not in before.labels and found.labels["watch_time"] is before.labels["watch_time"]
 
 
 def test_where_nothing_is_known_nothing_has_a_standing():
-    assert np.isnan(with_standing(rows(np.array([10, 20, 30, 40])), until_ms=10).labels[LABEL]).all()
+    assert np.isnan(with_standing(rows(np.array([10, 20, 30, 40])), until_ms=10).labels[STANDING]).all()
