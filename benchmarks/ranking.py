@@ -54,7 +54,6 @@ from training.split import day_start_ms
 from training.standing import STANDING, Standing
 
 HEADS: Final = ("long_view", "click", "like", "watch_time", "watch_mean", "watch_rank", "watch_standing")
-FROZEN_HEADS: Final = ("long_view", "watch_standing")
 # The standing is judged by the seconds, and beside the reference's order of seconds.
 JUDGED_AS: Final = {"watch_standing": "watch_rank"}
 CHINA_H: Final = 8.0
@@ -78,6 +77,11 @@ class Bar:
     def frozen(self) -> bool:
         """Whether it compares rows of one list, and so needs a frozen state."""
         return "group" in self.beside
+
+    @property
+    def prediction(self) -> str:
+        """The name of the predictions that it judges."""
+        return f"frozen/{self.head}" if self.frozen else self.head
 
 
 DEBIASED: Final = (0.0, 0.005, 0.012)
@@ -148,8 +152,10 @@ def product(
     first_ms = day_start_ms(int(table.day.min()), CHINA_H)
     fit = fit_retrieval(data.interactions(), data.state.table, first_ms, config, silent, "models of the histories")
     cross = CrossFeatures(fit, data.state.table, first_ms)
-    ours = predictions(rows, data, cross, table, heads, config)
-    later = [head for head in heads if head in FROZEN_HEADS]
+    asked = {bar.prediction for bar in BARS}
+    live = [head for head in heads if head in asked]
+    later = [head for head in heads if f"frozen/{head}" in asked]
+    ours = predictions(rows, data, cross, table, live, config) if live else {}
     if later:
         judged = predictions(still, data, cross, table, later, config)
         ours |= {f"frozen/{name}": values for name, values in judged.items()}
@@ -205,11 +211,10 @@ def report(table: Table, ours: dict[str, np.ndarray], other: dict[str, np.ndarra
           f" LightGBM {version('lightgbm')}")  # fmt: skip
     print(f"{'metric':26}{'reference':>10}{'ours':>10}{'difference':>12}{'95% interval':>22}  bars  reached")
     for bar in BARS:
-        if bar.head not in ours:
+        if bar.prediction not in ours:
             continue
-        mine = ours[f"frozen/{bar.head}" if bar.frozen else bar.head][test]
         judged_as = JUDGED_AS.get(bar.head, bar.head)
-        parts = [table.labels[judged_as][test], mine, other[judged_as][test]]
+        parts = [table.labels[judged_as][test], ours[bar.prediction][test], other[judged_as][test]]
         parts += [getattr(table, name)[test] for name in bar.beside]
         gain = paired(bar.metric, 1.0, *parts)
         low, high = viewer_bootstrap(viewer, gain, ROUNDS, np.random.default_rng(0))
